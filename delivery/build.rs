@@ -2,7 +2,9 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(["proto/delivery.proto"], ["proto"])?;
-    tonic_prost_build::configure().skip_debug(["Volume", "Sealed", "File"]).compile_fds(files)?;
+    tonic_prost_build::configure()
+        .skip_debug(["Volume", "Sealed", "File"])
+        .compile_fds(files)?;
     println!("cargo::rerun-if-changed=proto");
     Ok(())
 }
