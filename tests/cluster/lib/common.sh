@@ -1,0 +1,60 @@
+# Names and small tools that every command here shares. Sourced, never run.
+
+# CI may start us with nearly no environment; go, buildah and our cache want a home.
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
+export LC_ALL=C.UTF-8
+
+CLUSTER_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+CACHE="${SECRETVAULT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/secretvault}"
+BIN="$CACHE/bin"
+STATE=/var/lib/secretvault-cluster
+NODES=(node-a node-b)
+
+die() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+say() {
+    printf '%s\n' "$*"
+}
+
+# Runs a function or command as one line of progress: its title, then the seconds it took.
+# Never call a step after `||` or `if`: bash would ignore every failure inside it.
+step() {
+    local started=${EPOCHREALTIME/./} tenths
+    STEP=$1
+    shift
+    "$@"
+    tenths=$(((${EPOCHREALTIME/./} - started) / 100000))
+    printf '  %-52s %4d.%d s\n' "$STEP" $((tenths / 10)) $((tenths % 10))
+    STEP=
+}
+
+set -E
+trap 'echo "error: ${STEP:-$0}: ${BASH_SOURCE[0]##*/} line $LINENO: $BASH_COMMAND" >&2' ERR
+
+need_root() {
+    [[ $EUID -eq 0 ]] || die "$1 needs root (network namespaces, mounts, containers): run it with sudo"
+}
+
+# Polls a quiet command until it succeeds: await SECONDS WHAT CMD…
+await() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" &>/dev/null; do
+        ((SECONDS < deadline)) || die "$what: not within the time allowed"
+        sleep 0.1
+    done
+}
+
+# Lets one invocation at a time build, start or stop; developers share a machine.
+# The lock is advisory and must not leak into daemons, so every daemon closes descriptor 9.
+hold_lock() {
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/$1.lock"
+    flock --nonblock 9 || {
+        say "waiting for another $1 to finish"
+        flock 9
+    }
+}
