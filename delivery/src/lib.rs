@@ -7,6 +7,8 @@ pub mod v1 {
     #![allow(missing_docs, reason = "documented in delivery.proto")]
     #![allow(
         clippy::all,
+        clippy::too_many_lines,
+        clippy::semicolon_if_nothing_returned,
         clippy::wildcard_enum_match_arm,
         unreachable_pub,
         unused_qualifications,

@@ -52,10 +52,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "types that wipe on drop allow no `..`"
-    )]
     fn debug_shows_neither_token_nor_key_nor_value() {
         let mut volume = Volume::default();
         volume.pod_token = "hunter2".into();
