@@ -1,0 +1,74 @@
+# The whole cluster: what it consists of, in which order it stops, and how its absence is proven.
+
+CONTROL_PLANE=(etcd kube-apiserver kube-controller-manager kube-scheduler)
+
+daemons() {
+    local node
+    printf '%s\n' "${CONTROL_PLANE[@]}"
+    for node in "${NODES[@]}"; do
+        printf '%s\n' "$node-holder" "$node-containerd" "$node-kubelet" "$node-kube-proxy"
+    done
+}
+
+all_alive() {
+    local name
+    while read -r name; do
+        alive "$name" || return
+    done < <(daemons)
+}
+
+# Ends every process of ours, in an order in which none waits for another.
+stop_all() {
+    local node
+    for node in "${NODES[@]}"; do
+        stop_node "$node"
+    done
+    stop_control_plane
+    stop "${NODES[@]/%/-holder}"
+    # What a crash or a kill -9 left without a pid file.
+    kill_group secretvault-daemons
+    for node in "${NODES[@]}"; do
+        remove_group "secretvault-$node"
+    done
+    remove_group secretvault-daemons
+}
+
+# kubelet and kube-proxy set these for the whole machine; `down` puts back what it finds here.
+MACHINE_SETTINGS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
+    kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+
+remember_machine_settings() {
+    [[ -e $STATE/sysctl ]] || sysctl "${MACHINE_SETTINGS[@]}" >"$STATE/sysctl"
+}
+
+restore_machine_settings() {
+    [[ ! -e $STATE/sysctl ]] || sysctl --quiet --load="$STATE/sysctl"
+}
+
+# Prints whatever of the cluster still exists on this machine, one thing a line.
+leftovers() {
+    local node hierarchy pid
+    for pid in $(processes_in_group secretvault-daemons; for node in "${NODES[@]}"; do
+        processes_in_group "secretvault-$node"; done); do
+        echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+    done
+    awk -v state="$STATE" 'index($2, state) == 1 { print "mount " $2 }' /proc/self/mounts
+    while read -r hierarchy; do
+        find "$hierarchy" -maxdepth 1 -name 'secretvault-*' -printf 'control group %p\n'
+    done < <(cgroup_hierarchies)
+    # A process that somebody started with `enter` and that still runs holds a network alive.
+    for pid in $(foreign_inhabitants); do
+        echo "process $pid, not ours, in a node's network: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+    done
+}
+
+foreign_inhabitants() {
+    local link
+    [[ -e $STATE/networks ]] || return 0
+    for link in /proc/[0-9]*/ns/net; do
+        if grep -qxF "$(readlink "$link" 2>/dev/null)" "$STATE/networks"; then
+            link=${link#/proc/}
+            echo "${link%%/*}"
+        fi
+    done
+}
