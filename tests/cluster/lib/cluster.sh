@@ -63,12 +63,7 @@ leftovers() {
 }
 
 foreign_inhabitants() {
-    local link
     [[ -e $STATE/networks ]] || return 0
-    for link in /proc/[0-9]*/ns/net; do
-        if grep -qxF "$(readlink "$link" 2>/dev/null)" "$STATE/networks"; then
-            link=${link#/proc/}
-            echo "${link%%/*}"
-        fi
-    done
+    { find /proc -maxdepth 3 -path '/proc/[0-9]*/ns/net' -printf '%p %l\n' 2>/dev/null || true; } |
+        { grep -F -f "$STATE/networks" || true; } | cut -d/ -f3
 }
