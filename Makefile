@@ -1,0 +1,56 @@
+# The tasks of this repository: `make` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster
+
+CACHE := $(or $(SECRETVAULT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/secretvault)
+CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
+TIMED := tests/timed
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: format lint unit docs deny ## All that needs neither root nor a cluster: what a contributor runs all day
+
+format: ## Check the format
+	@$(TIMED) "format" cargo fmt --all --check
+
+lint: ## clippy, with warnings as errors
+	@$(TIMED) "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: ## Unit tests
+	@$(TIMED) "unit tests" cargo test --workspace --locked --exclude secretvault-e2e
+
+docs: ## Documentation, with warnings as errors
+	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" cargo doc --workspace --locked --no-deps --document-private-items
+
+deny: $(CARGO_DENY) ## Licences, sources, banned crates and the layering rule
+	@cargo fetch --locked
+	@$(TIMED) "cargo-deny" $(CARGO_DENY) --offline check licenses bans sources
+
+$(CARGO_DENY):
+	@$(TIMED) "installing cargo-deny" cargo install cargo-deny --version 0.20.2 --locked --root $(CACHE)/tools
+
+generate: ## Write the generated files anew: CRDs, and their copies in the chart
+	cargo run --workspace --locked --bin crdgen -- crds/generated charts/secretvault/files/crds
+
+release: ## Build the static release binaries into target/images
+	@$(TIMED) "release binaries" tests/build-binaries
+
+cluster: ## Raise a real two-node Kubernetes with SecretVault installed from its chart (root)
+	@tests/cluster/up
+	@$(MAKE) --no-print-directory release
+	@tests/install
+
+cluster-down: ## Stop that cluster; nothing is left of it
+	@tests/cluster/down
+
+test: ## Everything: check, the volume writer as root, and the real cluster (root)
+	@$(TIMED) "all" tests/all
+
+test-node: ## The volume writer's tests that need root
+	@$(TIMED) "volume tests as root" tests/as-root cargo test --workspace --locked -p secretvault-node-agent -- --ignored
+
+test-cluster: cluster ## The tests on the real cluster
+	@$(TIMED) "cluster tests" tests/cluster-tests
