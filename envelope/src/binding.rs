@@ -57,13 +57,20 @@ impl<'a> Binding<'a> {
 
     /// Returns the context of the entry's envelopes: HKDF's info and the associated data.
     pub(crate) fn context(&self) -> Vec<u8> {
-        let parts = [self.scope, self.namespace, self.vault, self.entry];
-        let mut context = ENVELOPE_LABEL.to_vec();
-        for part in parts {
-            push_prefixed(&mut context, part);
-        }
-        context
+        context(
+            ENVELOPE_LABEL,
+            &[self.scope, self.namespace, self.vault, self.entry],
+        )
     }
+}
+
+/// Returns a salted box's context: a label that is this use's own, and `lp(part)` of each part.
+pub fn context(label: &str, parts: &[&str]) -> Vec<u8> {
+    let mut context = label.as_bytes().to_vec();
+    for part in parts {
+        push_prefixed(&mut context, part);
+    }
+    context
 }
 
 /// Appends `lp(part)`.
@@ -77,7 +84,7 @@ pub(crate) fn length_prefix(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-const ENVELOPE_LABEL: &[u8] = b"secretvault/envelope/v1";
+const ENVELOPE_LABEL: &str = "secretvault/envelope/v1";
 
 #[cfg(test)]
 mod tests {

@@ -93,7 +93,7 @@ mod salted;
 mod seal;
 mod text;
 
-pub use binding::{Binding, VaultBinding};
+pub use binding::{Binding, VaultBinding, context};
 pub use dek::{Dek, DekId, InvalidDekId};
 pub use key::{EntryKey, EntryKeyLength, RootKey};
 pub use open::OpenError;

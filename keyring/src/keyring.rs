@@ -1,0 +1,143 @@
+//! A keyring, and how one is made.
+
+use std::fmt;
+use std::iter;
+
+use jiff::Timestamp;
+use secretvault_envelope::{RandomError, RootKey};
+use zeroize::Zeroizing;
+
+use crate::key::{InvalidKeyText, KEY_TEXT_LEN, Key, KeyId, decode_key, push_key, random_bytes};
+
+/// The keys of the local provider. Wiped on drop; `Debug` shows ids only.
+pub struct Keyring {
+    pub(crate) id: String,
+    pub(crate) primary: Key,
+    pub(crate) others: Vec<Key>,
+}
+
+impl Keyring {
+    /// Makes a keyring with one new key.
+    ///
+    /// # Errors
+    /// The kernel gave no random bytes.
+    pub fn generate(now: Timestamp) -> Result<Self, RandomError> {
+        Self::of(RootKey::generate()?, now)
+    }
+
+    /// Makes a keyring around one's own key; the caller wipes `key`.
+    ///
+    /// The keyring and its key get new ids, so it unwraps nothing that another keyring wrapped.
+    ///
+    /// # Errors
+    /// The kernel gave no random bytes for the ids.
+    pub fn import(key: &[u8; 32], now: Timestamp) -> Result<Self, RandomError> {
+        Self::of(RootKey::from_bytes(key), now)
+    }
+
+    /// Like [`Keyring::import`], from the text that `openssl rand -base64 32` prints.
+    ///
+    /// # Errors
+    /// The text is not canonical base64 of 32 bytes, or the kernel gave no random bytes.
+    pub fn import_base64(text: &str, now: Timestamp) -> Result<Self, ImportError> {
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        Ok(Self::of(decode_key(line)?, now)?)
+    }
+
+    /// Returns the keyring's own id: the scope of what it wraps.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the id of the key that wraps.
+    pub fn primary_id(&self) -> &KeyId {
+        &self.primary.id
+    }
+
+    /// Returns the ids of all keys, the primary first.
+    pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
+        self.keys().map(|key| key.id)
+    }
+
+    /// Returns the primary key as base64, for a safe. It is the key itself.
+    pub fn export_primary(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(KEY_TEXT_LEN));
+        push_key(&mut text, &self.primary.secret);
+        text
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        iter::once(&self.primary).chain(&self.others)
+    }
+
+    fn of(secret: RootKey, now: Timestamp) -> Result<Self, RandomError> {
+        let id = format!("{:032x}", random_bytes().map(u128::from_be_bytes)?);
+        Ok(Self {
+            id,
+            primary: Key::new(secret, now)?,
+            others: Vec::new(),
+        })
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("id", &self.id)
+            .field("primary", &self.primary.id)
+            .field("keys", &self.keys().count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no keyring was made around one's own key.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The text is not 32 bytes.
+    #[error(transparent)]
+    Key(#[from] InvalidKeyText),
+    /// No ids could be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_keyring_shows_ids_only() {
+        let mut keyring = Keyring::import(&[7; 32], Timestamp::UNIX_EPOCH).unwrap();
+        keyring.id = "6f1c0a4be2d94f1a8b7de06b5a0c9e31".to_owned();
+        keyring.primary.id = "9d3f5a1c7b2e4860".parse().unwrap();
+        assert_eq!(
+            format!("{keyring:?}"),
+            "Keyring { id: \"6f1c0a4be2d94f1a8b7de06b5a0c9e31\", primary: 9d3f5a1c7b2e4860, keys: 1, .. }"
+        );
+    }
+
+    #[test]
+    fn an_imported_key_is_exported_again() {
+        let text = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+        let keyring = Keyring::import_base64(text, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(keyring.export_primary().as_str(), text);
+    }
+
+    #[test]
+    fn a_key_of_another_length_is_not_imported() {
+        let error = Keyring::import_base64("c2hvcnQ=", Timestamp::UNIX_EPOCH).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a key is base64 of 32 bytes, 44 characters; make one with: openssl rand -base64 32"
+        );
+    }
+
+    #[test]
+    fn generated_keyrings_share_nothing() {
+        let generate = || Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+        let (one, two) = (generate(), generate());
+        assert_ne!(one.id(), two.id());
+        assert_ne!(one.primary_id(), two.primary_id());
+        assert_ne!(one.export_primary(), two.export_primary());
+    }
+}
