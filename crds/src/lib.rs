@@ -1,1 +1,33 @@
-//! Under construction.
+//! The kinds of SecretVault, as the API server stores them: wire types, limits, and the rules that
+//! the API server enforces by itself.
+//!
+//! The generated CustomResourceDefinitions are committed in `crds/generated/`; a test compares them
+//! with the code.
+
+#![allow(
+    unreachable_pub,
+    reason = "kube's KubeSchema copies each struct, as it is, into a function"
+)]
+
+pub mod api;
+pub mod limits;
+
+mod access;
+mod files;
+mod key_provider;
+mod resource;
+mod rules;
+mod secret_text;
+mod secret_vault;
+
+pub use access::{AccessRule, LabelExpression, LabelOperator, NamespaceRule, PodSelector};
+pub use files::{FileDefaults, FileRule};
+pub use key_provider::{
+    KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyringFile, KeyringSecret, KeyringSource,
+    LocalProvider,
+};
+pub use secret_text::SecretText;
+pub use secret_vault::{
+    DataKey, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition, SecretVaultSpec,
+    SecretVaultStatus,
+};

@@ -1,0 +1,86 @@
+//! Who may have what.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{MAX_ALTERNATIVES, MAX_DESCRIPTION, MAX_SELECTOR_TERMS};
+
+/// One rule: a pod may have an entry if every condition that the rule states holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessRule {
+    /// What the rule is for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_DESCRIPTION))]
+    pub description: Option<String>,
+    /// Service accounts, one of which the pod must run as. "*" stands for any characters.
+    /// Absent: every service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 253)))]
+    pub service_accounts: Option<Vec<String>>,
+    /// Namespaces, one of which the pod must be in. Absent: the vault's own namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<NamespaceRule>,
+    /// Labels that the pod must have. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<PodSelector>,
+    /// Entries that the rule is about: names, or patterns in which "*" stands for any characters
+    /// within a segment and a segment "**" for any number of segments. Absent: every entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 253)))]
+    pub entries: Option<Vec<String>>,
+}
+
+/// The namespaces that a rule is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceRule {
+    /// Namespaces by name. The vault's own is among them only if it is named too.
+    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 63)))]
+    pub names: Vec<String>,
+}
+
+/// Conditions on a pod's labels, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSelector {
+    /// Labels that the pod must have, with exactly these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = MAX_SELECTOR_TERMS))]
+    pub match_labels: BTreeMap<String, String>,
+    /// Further conditions on labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_SELECTOR_TERMS))]
+    pub match_expressions: Vec<LabelExpression>,
+}
+
+/// One condition on one label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelExpression {
+    /// The label's key.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+    /// What must be true of the label: In, NotIn, Exists or DoesNotExist.
+    pub operator: LabelOperator,
+    /// The values that In and NotIn speak of; empty for the other two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ALTERNATIVES), inner(length(max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// What a condition asks of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LabelOperator {
+    /// The pod lacks the label.
+    DoesNotExist,
+    /// The pod has the label.
+    Exists,
+    /// The pod has the label with one of the values.
+    In,
+    /// The pod lacks the label, or has it with another value.
+    NotIn,
+}

@@ -1,0 +1,33 @@
+//! What a vault may hold. The schema enforces these limits, and admission names them.
+
+/// The longest entry name, in characters: as long as an object's name may be.
+pub const MAX_ENTRY_NAME: usize = 253;
+
+/// The largest value, in bytes, before it is sealed.
+pub const MAX_VALUE: usize = 512 * 1024;
+
+/// The most entries of one vault, over all four maps.
+pub const MAX_ENTRIES: usize = 500;
+
+/// The most characters of sealed values in one vault (`data` and `binaryData`): etcd refuses
+/// requests above 1.5 MiB, and `publicData`, names and status need room too.
+pub const MAX_SEALED_TOTAL: usize = 1024 * 1024;
+
+/// The most characters of one value as it is sent. Only a bound for the schema's cost estimate and
+/// above every other limit, so that those can answer with a better message.
+pub const MAX_VALUE_TEXT: usize = 1_400_000;
+
+/// The most rules under `access`.
+pub const MAX_ACCESS_RULES: usize = 64;
+
+/// The most alternatives in one list of an access rule.
+pub const MAX_ALTERNATIVES: usize = 64;
+
+/// The most labels, and the most expressions, of a pod selector.
+pub const MAX_SELECTOR_TERMS: usize = 32;
+
+/// The longest description, in characters.
+pub const MAX_DESCRIPTION: usize = 1024;
+
+/// The largest user or group id: one more is `(uid_t) -1`, which means "unchanged".
+pub const MAX_OWNER_ID: u32 = u32::MAX - 1;

@@ -1,0 +1,311 @@
+//! `SecretVault`: a named collection of entries.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use kube::{CustomResource, KubeSchema, Resource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::AccessRule,
+    api::DEFAULT_KEY_PROVIDER,
+    files::{FileDefaults, FileRule},
+    limits::{MAX_ACCESS_RULES, MAX_DESCRIPTION, MAX_ENTRIES, MAX_VALUE_TEXT},
+    rules,
+    secret_text::SecretText,
+};
+
+/// A named collection of entries, which pods that may have them find as files.
+///
+/// # Guarantees
+/// `Debug` shows neither values nor annotations: at admission both may hold plaintext.
+#[derive(Clone, Default, Deserialize, Resource)]
+#[resource(inherit = SecretVaultDefinition)]
+pub struct SecretVault {
+    /// Standard object's metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What the vault holds, and who may have it.
+    pub spec: SecretVaultSpec,
+    /// What the operator found.
+    #[serde(default)]
+    pub status: Option<SecretVaultStatus>,
+}
+
+/// What a vault holds, and who may have it.
+#[derive(Clone, CustomResource, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "secretvault.dev",
+    version = "v1alpha1",
+    kind = "SecretVault",
+    root = "SecretVaultDefinition",
+    plural = "secretvaults",
+    shortname = "sv",
+    category = "secretvault",
+    namespaced,
+    status = "SecretVaultStatus",
+    doc = "A named collection of entries, each of which a pod that may have it finds as a file. \
+           Secret values are sealed before they are stored.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether pods can use the vault"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why"
+    ),
+    printcolumn(
+        name = "Entries",
+        type_ = "integer",
+        json_path = ".status.entryCount",
+        description = "How many entries the vault has"
+    ),
+    printcolumn(
+        name = "Provider",
+        type_ = "string",
+        json_path = ".spec.dataKey.provider",
+        description = "The key provider that wraps the vault's data key"
+    ),
+    printcolumn(
+        name = "Key",
+        type_ = "string",
+        json_path = ".spec.dataKey.keyId",
+        description = "The key that wraps the vault's data key",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        description = "What to know about the vault's state",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Since when the vault exists"
+    )
+)]
+#[x_kube(
+    validation = rules::entry_count(),
+    validation = rules::sealed_total(),
+    validation = rules::disjoint("data", "binaryData"),
+    validation = rules::disjoint("data", "publicData"),
+    validation = rules::disjoint("data", "publicBinaryData"),
+    validation = rules::disjoint("binaryData", "publicData"),
+    validation = rules::disjoint("binaryData", "publicBinaryData"),
+    validation = rules::disjoint("publicData", "publicBinaryData"),
+    validation = rules::files_known(),
+    validation = rules::immutable()
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVaultSpec {
+    /// What the vault is for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_DESCRIPTION))]
+    pub description: Option<String>,
+    /// Secret entries whose values are text. Each plain value is replaced in place by its sealed
+    /// form before the object is stored. A name is a path such as "db/password".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = MAX_ENTRIES))]
+    #[x_kube(
+        validation = rules::sealed(),
+        validation = rules::entry_name_length(),
+        validation = rules::entry_name_form()
+    )]
+    pub data: BTreeMap<String, SecretText>,
+    /// Secret entries whose values are bytes in base64. Sealed as in data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = MAX_ENTRIES))]
+    #[x_kube(
+        validation = rules::sealed(),
+        validation = rules::entry_name_length(),
+        validation = rules::entry_name_form()
+    )]
+    pub binary_data: BTreeMap<String, SecretText>,
+    /// Entries that are no secret, as text. They stay readable in the object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = MAX_ENTRIES,
+        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT }
+    ))]
+    #[x_kube(validation = rules::entry_name_length(), validation = rules::entry_name_form())]
+    pub public_data: BTreeMap<String, String>,
+    /// Entries that are no secret, as bytes in base64. They stay readable in the object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = MAX_ENTRIES,
+        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT }
+    ))]
+    #[x_kube(validation = rules::entry_name_length(), validation = rules::entry_name_form())]
+    pub public_binary_data: BTreeMap<String, String>,
+    /// What files of this vault have when neither files nor the consumer says more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_defaults: Option<FileDefaults>,
+    /// How single entries land: at which path, with which owner, group and mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["entry".to_owned()]))]
+    pub files: Vec<FileRule>,
+    /// Who may have what. Absent: pods of the vault's own namespace may have every entry. Otherwise
+    /// a pod may have what at least one rule allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_ACCESS_RULES))]
+    pub access: Option<Vec<AccessRule>>,
+    /// The KeyProvider whose key wraps the vault's data key. Absent: the one named "default".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub key_provider: Option<String>,
+    /// What becomes of files in running pods when their entry, or the vault, is deleted: Retain
+    /// (they stay, as with a Secret; the default) or Remove. A withdrawn right always removes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_delete: Option<OnDelete>,
+    /// If true, entries, files and fileDefaults can no longer change, nor can this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+    /// If true, every apply seals every value anew. Otherwise a value that did not change keeps its
+    /// sealed form, so that applying twice changes nothing; whoever may update the vault could use
+    /// that to test guesses of a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_envelopes: Option<bool>,
+    /// The vault's data key, wrapped by the key provider. Written by the operator; an apply that
+    /// lacks it keeps the stored one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_key: Option<DataKey>,
+}
+
+impl SecretVaultSpec {
+    /// The key provider that the spec asks for.
+    pub fn key_provider(&self) -> &str {
+        self.key_provider.as_deref().unwrap_or(DEFAULT_KEY_PROVIDER)
+    }
+}
+
+/// A vault's data key, wrapped. Together with the key provider's key it opens the vault: what a
+/// backup must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataKey {
+    /// The KeyProvider that wrapped the data key.
+    #[schemars(length(min = 1, max = 253))]
+    pub provider: String,
+    /// The provider's key that wrapped the data key.
+    #[schemars(length(min = 1, max = 253))]
+    pub key_id: String,
+    /// The data key's own name: 32 lower hexadecimal digits.
+    #[schemars(length(min = 32, max = 32), regex(pattern = "^[0-9a-f]{32}$"))]
+    pub id: String,
+    /// The data key, wrapped by the provider's key.
+    #[schemars(length(min = 1, max = 4096))]
+    pub wrapped: String,
+    /// How often the vault got a new data key.
+    #[schemars(with = "i64", range(min = 0, max = u32::MAX))]
+    pub rekey: u32,
+}
+
+/// What becomes of files in running pods when their entry, or the vault, is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnDelete {
+    /// The files go.
+    Remove,
+    /// The files stay as long as the pod lives.
+    #[default]
+    Retain,
+}
+
+/// What the operator found. Holds names and key ids, never a value, a part of one or its size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVaultStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What is known about the vault. Ready: whether pods can use it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// How many entries the vault has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_count: Option<i32>,
+    /// The entries, without their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub entries: Vec<EntryStatus>,
+    /// The provider's key that wraps the vault's data key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub key_id: Option<String>,
+}
+
+/// One entry, without its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryStatus {
+    /// The entry's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Secret (sealed) or Public (readable in the object).
+    pub kind: EntryKind,
+    /// The provider's key under which the value was sealed; absent for a public entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub key_id: Option<String>,
+    /// When the operator first saw the value that is stored now; absent for a public entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_at: Option<Time>,
+}
+
+/// Whether an entry is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EntryKind {
+    /// Readable in the object.
+    Public,
+    /// Sealed.
+    Secret,
+}
+
+/// Shows which fields are set and how many entries they have, and no value: at admission `data` is
+/// plaintext.
+impl fmt::Debug for SecretVaultSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretVaultSpec")
+            .field("data", &self.data.keys())
+            .field("binary_data", &self.binary_data.keys())
+            .field("public_data", &self.public_data.keys())
+            .field("public_binary_data", &self.public_binary_data.keys())
+            .field("file_defaults", &self.file_defaults)
+            .field("files", &self.files)
+            .field("access", &self.access)
+            .field("key_provider", &self.key_provider)
+            .field("on_delete", &self.on_delete)
+            .field("immutable", &self.immutable)
+            .field("fresh_envelopes", &self.fresh_envelopes)
+            .field("data_key", &self.data_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows no annotation: `last-applied-configuration` and its like hold the manifest as it was sent.
+impl fmt::Debug for SecretVault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretVault")
+            .field("namespace", &self.metadata.namespace)
+            .field("name", &self.metadata.name)
+            .field("uid", &self.metadata.uid)
+            .field("generation", &self.metadata.generation)
+            .field("spec", &self.spec)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! A vault as decisions see it: checked, and without values or keys.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    access::AccessRule,
+    names::{EntryName, FileMode, FilePath, OnDelete, VaultRef},
+};
+
+/// The checked form of a `SecretVault`. Holds no plaintext, no envelope and no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vault {
+    /// Namespace and name.
+    pub reference: VaultRef,
+    /// `metadata.uid`: tells a vault from a later one of the same name.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// The entries of all four maps.
+    pub entries: BTreeMap<EntryName, EntryKind>,
+    /// What a file of this vault has when neither its rule nor its consumer says more.
+    pub file_defaults: FileAttributes,
+    /// How single entries land.
+    pub files: Vec<FileRule>,
+    /// Who may have what; absent: pods of the vault's own namespace may have everything.
+    pub access: Option<Vec<AccessRule>>,
+    /// What becomes of files in live mounts when their entry or the vault is deleted.
+    pub on_delete: OnDelete,
+}
+
+impl Vault {
+    /// The rule of `files` for an entry.
+    pub fn file_rule(&self, entry: &EntryName) -> Option<&FileRule> {
+        self.files.iter().find(|rule| rule.entry == *entry)
+    }
+}
+
+/// Whether an entry is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// From `publicData` or `publicBinaryData`: readable in the object.
+    Public,
+    /// From `data` or `binaryData`: an envelope.
+    Secret,
+}
+
+/// Owner, group and mode of a file, as far as somebody said them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileAttributes {
+    /// The owning user.
+    pub uid: Option<u32>,
+    /// The owning group.
+    pub gid: Option<u32>,
+    /// The permission bits.
+    pub mode: Option<FileMode>,
+}
+
+impl FileAttributes {
+    /// Takes each attribute from here, or else from `next`.
+    #[must_use]
+    pub fn or(self, next: Self) -> Self {
+        Self {
+            uid: self.uid.or(next.uid),
+            gid: self.gid.or(next.gid),
+            mode: self.mode.or(next.mode),
+        }
+    }
+}
+
+/// How one entry lands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRule {
+    /// The entry.
+    pub entry: EntryName,
+    /// Where; absent: at the entry's name.
+    pub path: Option<FilePath>,
+    /// With which owner, group and mode.
+    pub attributes: FileAttributes,
+}
