@@ -3,6 +3,8 @@
 # CI may start us with nearly no environment; go, buildah and our cache want a home.
 export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 export LC_ALL=C.UTF-8
+# ctr would repeat at each call that containerd finds cgroup v1 old.
+export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 
 CLUSTER_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CACHE="${SECRETVAULT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/secretvault}"
@@ -43,7 +45,7 @@ await() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
     until "$@" &>/dev/null; do
-        ((SECONDS < deadline)) || die "$what: not within the time allowed"
+        ((SECONDS < deadline)) || die "$what: not in time; the logs are in $STATE/logs"
         sleep 0.1
     done
 }
