@@ -10,11 +10,13 @@
 )]
 
 pub mod api;
+pub mod generate;
 pub mod limits;
 
 mod access;
 mod files;
 mod key_provider;
+mod parse;
 mod resource;
 mod rules;
 mod secret_text;
@@ -26,6 +28,7 @@ pub use key_provider::{
     KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyringFile, KeyringSecret, KeyringSource,
     LocalProvider,
 };
+pub use parse::{ParseError, Problem};
 pub use secret_text::SecretText;
 pub use secret_vault::{
     DataKey, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition, SecretVaultSpec,

@@ -32,6 +32,12 @@ pub struct AccessRule {
 
 impl AccessRule {
     fn allows(&self, vault: &Vault, subject: &Subject, entry: &EntryName) -> bool {
+        self.admits(vault, subject)
+            && holds(self.entries.as_deref(), |pattern| pattern.matches(entry))
+    }
+
+    /// Whether the rule speaks of this pod at all.
+    fn admits(&self, vault: &Vault, subject: &Subject) -> bool {
         let namespace = match &self.namespaces {
             None => subject.namespace == vault.reference.namespace,
             Some(namespaces) => namespaces.contains(&subject.namespace),
@@ -44,7 +50,6 @@ impl AccessRule {
                 .pod_selector
                 .as_ref()
                 .is_none_or(|s| s.matches(&subject.labels))
-            && holds(self.entries.as_deref(), |pattern| pattern.matches(entry))
     }
 }
 
@@ -64,6 +69,15 @@ pub fn allows(vault: &Vault, subject: &Subject, entry: &EntryName) -> bool {
     match &vault.access {
         None => subject.namespace == vault.reference.namespace,
         Some(_) => rule_for(vault, subject, entry).is_some(),
+    }
+}
+
+/// Decides whether a vault has anything to say to a pod: whether at least one rule is about it,
+/// whatever entries it names. To any other pod of another namespace the vault does not exist.
+pub fn admits(vault: &Vault, subject: &Subject) -> bool {
+    match &vault.access {
+        None => subject.namespace == vault.reference.namespace,
+        Some(rules) => rules.iter().any(|rule| rule.admits(vault, subject)),
     }
 }
 

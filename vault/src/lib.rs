@@ -7,12 +7,24 @@
 pub mod names;
 pub mod pattern;
 pub mod selector;
+
+mod layout;
+
 pub mod vault;
 
 pub mod access;
 
-pub use access::{AccessRule, Subject, allows, rule_for};
+mod yaml;
+
+pub mod request;
+
+pub mod plan;
+
+pub use access::{AccessRule, Subject, admits, allows, rule_for};
 pub use names::{EntryName, FileMode, FilePath, OnDelete, VaultRef};
 pub use pattern::{EntryPattern, NamePattern};
+pub use plan::{Held, HeldFile, HeldVault, Overridden, Plan, PlannedFile, Refusal, plan};
+pub use request::{Item, ItemPattern, Request, RequestError};
 pub use selector::{LabelSelector, Operator, Requirement};
-pub use vault::{EntryKind, FileAttributes, FileRule, Vault};
+pub use vault::{Collision, EntryKind, FileAttributes, FileRule, Vault};
+pub use yaml::YamlError;

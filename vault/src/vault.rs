@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 use crate::{
     access::AccessRule,
+    layout::Layout,
     names::{EntryName, FileMode, FilePath, OnDelete, VaultRef},
 };
 
@@ -33,6 +36,47 @@ impl Vault {
     pub fn file_rule(&self, entry: &EntryName) -> Option<&FileRule> {
         self.files.iter().find(|rule| rule.entry == *entry)
     }
+
+    /// Where an entry lands unless its consumer says otherwise.
+    pub fn path_of(&self, entry: &EntryName) -> FilePath {
+        let path = self.file_rule(entry).and_then(|rule| rule.path.clone());
+        path.unwrap_or_else(|| FilePath::from(entry))
+    }
+
+    /// Two entries that cannot be in one volume, if there are any: both land at one path, or one
+    /// needs the other's path as a directory.
+    pub fn collision(&self) -> Option<Collision> {
+        let mut layout = Layout::new();
+        for entry in self.entries.keys() {
+            let path = self.path_of(entry);
+            let clash = layout
+                .clashes(&path)
+                .first()
+                .and_then(|other| layout.remove(other));
+            if let Some(other) = clash {
+                return Some(Collision {
+                    path,
+                    entries: [other, entry.clone()],
+                });
+            }
+            layout.insert(path, entry.clone());
+        }
+        None
+    }
+}
+
+/// Two entries that cannot be in one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "entries {} and {} cannot both be in one volume: {path} would be two files, or a file and a \
+     directory; give one of them another path under files",
+    entries[0], entries[1]
+)]
+pub struct Collision {
+    /// The path of the second.
+    pub path: FilePath,
+    /// The entries.
+    pub entries: [EntryName; 2],
 }
 
 /// Whether an entry is sealed.

@@ -1,0 +1,85 @@
+//! What becomes of files that a volume holds and that nothing new replaces.
+
+use std::collections::BTreeSet;
+
+use super::{Held, HeldFile, HeldVault, PlannedFile, Source};
+use crate::{
+    access::{Subject, allows},
+    layout::Layout,
+    names::{FilePath, OnDelete},
+};
+
+/// Why a held file is or is not behind an entry any more.
+enum Fate {
+    /// The entry, or the vault, is gone; this is what its vault says about that.
+    Gone(OnDelete),
+    /// Nothing is gone: the entry lands elsewhere now, or the request does not name it.
+    Moved,
+    /// The pod may not have the entry any more, whether it exists or not.
+    Withdrawn,
+}
+
+/// The held paths that stay, and what to tell about the others.
+pub(super) fn retain(
+    subject: &Subject,
+    sources: &[Source<'_>],
+    held: &Held,
+    layout: &Layout<PlannedFile>,
+) -> (Vec<FilePath>, Vec<String>) {
+    let mut retained = BTreeSet::new();
+    let mut notices = Vec::new();
+    for file in &held.files {
+        let Some(vault) = held.vaults.get(file.vault) else {
+            continue;
+        };
+        let path = &file.path;
+        if !layout.clashes(path).is_empty() {
+            continue;
+        }
+        match fate(file, vault, sources, subject) {
+            Fate::Gone(OnDelete::Remove) => {
+                notices.push(format!(
+                    "{path} goes: its entry is gone from vault {}",
+                    vault.reference
+                ));
+            }
+            Fate::Gone(OnDelete::Retain) => {
+                notices.push(format!(
+                    "{path} stays although entry {} is gone from vault {}: onDelete is Retain",
+                    file.entry, vault.reference
+                ));
+                retained.insert(path.clone());
+            }
+            Fate::Moved => {}
+            Fate::Withdrawn => notices.push(format!(
+                "{path} goes: vault {} no longer allows it",
+                vault.reference
+            )),
+        }
+    }
+    (retained.into_iter().collect(), notices)
+}
+
+/// Looks at access first: whether an entry exists is told only to who may have it.
+///
+/// A vault that was deleted and created anew is another vault. In the pod's own namespace its rules
+/// speak about the old files too; in another namespace it is as if it were not there.
+fn fate(file: &HeldFile, held: &HeldVault, sources: &[Source<'_>], subject: &Subject) -> Fate {
+    let Some(source) = sources
+        .iter()
+        .find(|source| *source.reference == held.reference)
+    else {
+        return Fate::Moved;
+    };
+    let same = source.vault.filter(|vault| vault.uid == held.uid);
+    let own = held.reference.namespace == subject.namespace;
+    let judge = if own { source.vault } else { same };
+    if judge.is_some_and(|vault| !allows(vault, subject, &file.entry)) {
+        return Fate::Withdrawn;
+    }
+    match same {
+        None => Fate::Gone(held.on_delete),
+        Some(vault) if vault.entries.contains_key(&file.entry) => Fate::Moved,
+        Some(vault) => Fate::Gone(vault.on_delete),
+    }
+}

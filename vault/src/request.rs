@@ -1,0 +1,383 @@
+//! What a consumer asks for: the volume attributes `vaults` and `items`, read once.
+//!
+//! Pod authors write these texts and the operator reads them, so each has a limit: [`MAX_VAULTS`],
+//! [`MAX_ITEMS`], [`MAX_GLOBS`] (each glob is tried on every entry) and [`MAX_TEXT`].
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::{
+    names::{
+        EntryName, FileMode, FilePath, MAX_OWNER_ID, ModeError, NameError, VaultRef, VaultRefError,
+        shown,
+    },
+    pattern::{EntryPattern, PatternError},
+    vault::FileAttributes,
+    yaml::{self, YamlError},
+};
+
+/// The most vaults of one volume.
+pub const MAX_VAULTS: usize = 16;
+
+/// The most items of one volume.
+pub const MAX_ITEMS: usize = 1000;
+
+/// The most items that are globs.
+pub const MAX_GLOBS: usize = 64;
+
+/// The longest `vaults` or `items`, in bytes.
+pub const MAX_TEXT: usize = 64 * 1024;
+
+/// What a volume is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// At least one; a later one overrides an earlier one.
+    pub vaults: Vec<VaultRef>,
+    /// Which entries; empty: every entry that the pod may have.
+    pub items: Vec<Item>,
+    /// The volume's own defaults.
+    pub defaults: FileAttributes,
+}
+
+/// One wish: an entry, or all that a pattern covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What is wished for.
+    pub pattern: ItemPattern,
+    /// Where it lands; for a single entry only.
+    pub path: Option<FilePath>,
+    /// With which owner, group and mode.
+    pub attributes: FileAttributes,
+    /// Whether the volume is fine without it.
+    pub optional: bool,
+}
+
+/// What an item names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemPattern {
+    /// One entry.
+    Entry(EntryName),
+    /// All entries that a pattern covers, none included.
+    Glob(EntryPattern),
+}
+
+/// Why a volume's attributes cannot be read: the pod's author must change them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// The same item twice.
+    #[error("items: {item:?} is listed twice: take one out, or give it another path")]
+    DuplicateItem {
+        /// The item.
+        item: String,
+    },
+    /// The same vault twice.
+    #[error("vaults: {vault} is listed twice: take one out")]
+    DuplicateVault {
+        /// The vault.
+        vault: VaultRef,
+    },
+    /// Nothing between two commas.
+    #[error("items: nothing between two commas, or after the last: take one out")]
+    EmptyItem,
+    /// A YAML list without elements.
+    #[error("items: an empty list: name an entry, or leave the attribute out to get every entry")]
+    EmptyList,
+    /// An item that is no entry name.
+    #[error("items: {0}")]
+    Entry(NameError),
+    /// A path for a pattern.
+    #[error(
+        "items: {item:?} is a pattern, which may cover many entries: only one entry can have a path"
+    )]
+    GlobWithPath {
+        /// The pattern.
+        item: String,
+    },
+    /// A mode that is none.
+    #[error("items: {item:?}: {reason}")]
+    Mode {
+        /// The item.
+        item: String,
+        /// What is wrong with its mode.
+        reason: ModeError,
+    },
+    /// A mode that is a number.
+    #[error(
+        "items: {item:?}: mode {number} must be quoted, such as \"0400\": as a number it is ambiguous"
+    )]
+    ModeNotQuoted {
+        /// The item.
+        item: String,
+        /// The number that was read.
+        number: String,
+    },
+    /// No vault at all.
+    #[error("vaults: name at least one, such as \"app\" or \"platform/shared, app\"")]
+    NoVault,
+    /// A user or group id out of range.
+    #[error("items: {item:?}: {field} {value} is not from 0 to {MAX_OWNER_ID}")]
+    Owner {
+        /// The item.
+        item: String,
+        /// `uid` or `gid`.
+        field: &'static str,
+        /// What it is.
+        value: i64,
+    },
+    /// A path that is none.
+    #[error("items: path {0}")]
+    Path(NameError),
+    /// An item that is no pattern.
+    #[error("items: {0}")]
+    Pattern(PatternError),
+    /// An attribute is too long.
+    #[error("{attribute}: more than {MAX_TEXT} bytes: use patterns, or several volumes")]
+    TooLong {
+        /// `vaults` or `items`.
+        attribute: &'static str,
+    },
+    /// Too many globs.
+    #[error("items: {count} patterns: at most {MAX_GLOBS} are allowed")]
+    TooManyGlobs {
+        /// How many there are.
+        count: usize,
+    },
+    /// Too many items.
+    #[error("items: {count} items: at most {MAX_ITEMS} are allowed: use patterns")]
+    TooManyItems {
+        /// How many there are.
+        count: usize,
+    },
+    /// Too many vaults.
+    #[error("vaults: {count} vaults: at most {MAX_VAULTS} are allowed")]
+    TooManyVaults {
+        /// How many there are.
+        count: usize,
+    },
+    /// A text that names no vault.
+    #[error("vaults: {0}")]
+    Vault(VaultRefError),
+    /// Not the list that it should be.
+    #[error(
+        "items: {0}: a list is needed of entry, path, uid, gid, mode, optional, such as \
+         [{{entry: db/password, path: password, mode: \"0400\"}}]"
+    )]
+    Yaml(YamlError),
+}
+
+impl Request {
+    /// Reads a volume's attributes. A vault without a namespace is the pod's own.
+    ///
+    /// # Errors
+    /// When a text cannot be read or is beyond a limit. The message names the attribute, the
+    /// offending text, and what to do.
+    pub fn parse(
+        pod_namespace: &str,
+        vaults: &str,
+        items: &str,
+        defaults: FileAttributes,
+    ) -> Result<Self, RequestError> {
+        let vaults = parse_vaults(pod_namespace, vaults)?;
+        let items = parse_items(items)?;
+        Ok(Self {
+            vaults,
+            items,
+            defaults,
+        })
+    }
+}
+
+fn parse_vaults(pod_namespace: &str, text: &str) -> Result<Vec<VaultRef>, RequestError> {
+    if text.len() > MAX_TEXT {
+        return Err(RequestError::TooLong {
+            attribute: "vaults",
+        });
+    }
+    if text.trim().is_empty() {
+        return Err(RequestError::NoVault);
+    }
+    let count = text.split(',').count();
+    if count > MAX_VAULTS {
+        return Err(RequestError::TooManyVaults { count });
+    }
+    let mut vaults = Vec::with_capacity(count);
+    for part in text.split(',') {
+        let vault = VaultRef::parse(pod_namespace, part.trim()).map_err(RequestError::Vault)?;
+        if vaults.contains(&vault) {
+            return Err(RequestError::DuplicateVault { vault });
+        }
+        vaults.push(vault);
+    }
+    Ok(vaults)
+}
+
+fn parse_items(text: &str) -> Result<Vec<Item>, RequestError> {
+    if text.len() > MAX_TEXT {
+        return Err(RequestError::TooLong { attribute: "items" });
+    }
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items = if is_yaml(text) {
+        parse_yaml(text)?
+    } else {
+        parse_commas(text)?
+    };
+    if items.len() > MAX_ITEMS {
+        return Err(RequestError::TooManyItems { count: items.len() });
+    }
+    let globs = items
+        .iter()
+        .filter(|item| matches!(item.pattern, ItemPattern::Glob(_)))
+        .count();
+    if globs > MAX_GLOBS {
+        return Err(RequestError::TooManyGlobs { count: globs });
+    }
+    let mut seen = BTreeSet::new();
+    for item in &items {
+        if !seen.insert((item.pattern.as_str(), item.path.as_ref())) {
+            return Err(RequestError::DuplicateItem {
+                item: shown(item.pattern.as_str()),
+            });
+        }
+    }
+    Ok(items)
+}
+
+/// A list in YAML starts with `[`, or with a dash that is not the start of a name.
+fn is_yaml(text: &str) -> bool {
+    let after_dash = text.strip_prefix('-').map(|rest| rest.chars().next());
+    text.starts_with('[') || matches!(after_dash, Some(None | Some(' ' | '\t' | '\n' | '\r')))
+}
+
+fn parse_commas(text: &str) -> Result<Vec<Item>, RequestError> {
+    text.split(',')
+        .map(|part| parse_short_item(part.trim()))
+        .collect()
+}
+
+/// `entry`, `glob`, or `entry=path`.
+fn parse_short_item(text: &str) -> Result<Item, RequestError> {
+    if text.is_empty() {
+        return Err(RequestError::EmptyItem);
+    }
+    let (pattern, path) = match text.split_once('=') {
+        None => (text, None),
+        Some((pattern, path)) => (pattern.trim_end(), Some(path.trim_start())),
+    };
+    Ok(Item {
+        pattern: ItemPattern::parse(pattern)?,
+        path: parse_path(pattern, path)?,
+        attributes: FileAttributes::default(),
+        optional: false,
+    })
+}
+
+fn parse_yaml(text: &str) -> Result<Vec<Item>, RequestError> {
+    let items: Vec<LongItem> = yaml::parse(text).map_err(RequestError::Yaml)?;
+    if items.is_empty() {
+        return Err(RequestError::EmptyList);
+    }
+    items.into_iter().map(Item::try_from).collect()
+}
+
+/// An item as it stands in a YAML list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongItem {
+    entry: String,
+    path: Option<String>,
+    uid: Option<i64>,
+    gid: Option<i64>,
+    mode: Option<ModeText>,
+    #[serde(default)]
+    optional: bool,
+}
+
+/// A mode, if it is text: an unquoted one is another number in YAML 1.1 than in 1.2.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ModeText {
+    Number(f64),
+    Text(String),
+}
+
+impl TryFrom<LongItem> for Item {
+    type Error = RequestError;
+
+    fn try_from(item: LongItem) -> Result<Self, RequestError> {
+        let name = || shown(&item.entry);
+        let owner = |field, id: Option<i64>| match id {
+            None => Ok(None),
+            Some(value) => u32::try_from(value)
+                .ok()
+                .filter(|id| *id <= MAX_OWNER_ID)
+                .map(Some)
+                .ok_or_else(|| RequestError::Owner {
+                    item: name(),
+                    field,
+                    value,
+                }),
+        };
+        let mode = match &item.mode {
+            None => None,
+            Some(ModeText::Number(number)) => {
+                let number = number.to_string();
+                return Err(RequestError::ModeNotQuoted {
+                    item: name(),
+                    number,
+                });
+            }
+            Some(ModeText::Text(text)) => {
+                Some(
+                    text.parse::<FileMode>()
+                        .map_err(|reason| RequestError::Mode {
+                            item: name(),
+                            reason,
+                        })?,
+                )
+            }
+        };
+        Ok(Self {
+            pattern: ItemPattern::parse(&item.entry)?,
+            path: parse_path(&item.entry, item.path.as_deref())?,
+            attributes: FileAttributes {
+                uid: owner("uid", item.uid)?,
+                gid: owner("gid", item.gid)?,
+                mode,
+            },
+            optional: item.optional,
+        })
+    }
+}
+
+impl ItemPattern {
+    /// The entry's name or the pattern, as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Entry(entry) => entry.as_str(),
+            Self::Glob(pattern) => pattern.as_str(),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, RequestError> {
+        if text.contains('*') {
+            text.parse().map(Self::Glob).map_err(RequestError::Pattern)
+        } else {
+            text.parse().map(Self::Entry).map_err(RequestError::Entry)
+        }
+    }
+}
+
+fn parse_path(pattern: &str, path: Option<&str>) -> Result<Option<FilePath>, RequestError> {
+    let Some(path) = path else { return Ok(None) };
+    if pattern.contains('*') {
+        return Err(RequestError::GlobWithPath {
+            item: shown(pattern),
+        });
+    }
+    path.parse().map(Some).map_err(RequestError::Path)
+}
