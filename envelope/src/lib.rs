@@ -93,6 +93,9 @@ mod salted;
 mod seal;
 mod text;
 
+#[cfg(test)]
+mod vectors;
+
 pub use binding::{Binding, VaultBinding, context};
 pub use dek::{Dek, DekId, InvalidDekId};
 pub use key::{EntryKey, EntryKeyLength, RootKey};

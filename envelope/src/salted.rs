@@ -97,6 +97,10 @@ impl SaltedBox {
         Ok(Plaintext::from(buffer))
     }
 
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        [self.salt.as_slice(), &self.ciphertext, &self.tag].concat()
+    }
+
     pub(crate) fn salt(&self) -> &[u8; SALT_LEN] {
         &self.salt
     }
@@ -108,8 +112,7 @@ impl SaltedBox {
 
 impl fmt::Display for SaltedBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = [self.salt.as_slice(), &self.ciphertext, &self.tag].concat();
-        Base64Display::new(&bytes, &BASE64_URL_SAFE_NO_PAD).fmt(f)
+        Base64Display::new(&self.to_bytes(), &BASE64_URL_SAFE_NO_PAD).fmt(f)
     }
 }
 

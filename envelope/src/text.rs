@@ -89,6 +89,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_box_of_whole_steps_of_64_is_read() {
+        for padded in [0, 1, 63, 65, 127] {
+            let text = format!("sv1:{}", base64url(SaltedBox::OVERHEAD + padded));
+            assert_eq!(text.parse::<Envelope>(), Err(InvalidEnvelope), "{padded}");
+        }
+        for padded in [64, 128] {
+            let text = format!("sv1:{}", base64url(SaltedBox::OVERHEAD + padded));
+            assert!(text.parse::<Envelope>().is_ok(), "{padded}");
+        }
+    }
+
+    #[test]
     fn debug_of_an_envelope_shows_no_length() {
         assert_eq!(format!("{:?}", seal(7)), "Envelope(sv1)");
         assert_eq!(format!("{:#?}", seal(700)), "Envelope(sv1)");
@@ -108,6 +120,11 @@ mod tests {
         for plain in ["", "sv1", "sv2:AAAA", " sv1:AAAA", "SV1:AAAA", "git:AAAA"] {
             assert!(!looks_sealed(plain), "{plain}");
         }
+    }
+
+    /// Spells so many zero bytes.
+    fn base64url(length: usize) -> String {
+        "A".repeat((length * 4).div_ceil(3))
     }
 
     fn seal(length: usize) -> Envelope {

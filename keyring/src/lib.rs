@@ -79,6 +79,9 @@ mod parse;
 mod wrap;
 mod write;
 
+#[cfg(test)]
+mod vectors;
+
 pub use key::{InvalidKeyId, InvalidKeyText, KeyId};
 pub use keyring::{ImportError, Keyring};
 pub use parse::{KeyringError, MAX_KEYRING_LEN, MAX_KEYS};
