@@ -1,0 +1,100 @@
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::Refusal;
+use crate::entries::{Entry, Sealable, SecretMap};
+
+/// Where client-side apply keeps the manifest it was given.
+pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Stands for each secret value in [`LAST_APPLIED`]. The keys must stay: kubectl finds removed
+/// entries by them. The envelopes would double the object.
+const SEALED: &str = "(sealed)";
+
+/// Annotations of tools that keep the whole manifest, packed so that nobody can look into them.
+const OPAQUE_COPIES: [&str; 2] = ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"];
+
+/// Values shorter than this are only looked for as a whole JSON string: the letter "a" is in every
+/// annotation.
+const SHORTEST_SUBSTRING: usize = 6;
+
+/// Refuses annotations that hold a plain value of this manifest.
+pub(crate) fn refuse_unreadable_copies(
+    annotations: &BTreeMap<String, String>,
+    entries: &[Entry<'_>],
+) -> Result<(), Refusal> {
+    let plain: Vec<&Entry<'_>> = entries
+        .iter()
+        .filter(|entry| matches!(entry.sealable, Sealable::Plain(_)))
+        .collect();
+    if plain.is_empty() {
+        return Ok(());
+    }
+    for (annotation, text) in annotations.iter().filter(|(key, _)| *key != LAST_APPLIED) {
+        if OPAQUE_COPIES.contains(&annotation.as_str()) {
+            return Err(Refusal::AnnotationKeepsManifest {
+                annotation: annotation.clone(),
+            });
+        }
+        if let Some(entry) = plain.iter().find(|entry| holds(text, entry)) {
+            return Err(Refusal::AnnotationHoldsValue {
+                annotation: annotation.clone(),
+                entry: entry.name.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn holds(annotation: &str, entry: &Entry<'_>) -> bool {
+    if entry.text.is_empty() {
+        return false;
+    }
+    let quoted = Zeroizing::new(Value::from(entry.text).to_string());
+    if annotation == entry.text || annotation.contains(quoted.as_str()) {
+        return true;
+    }
+    if entry.text.len() < SHORTEST_SUBSTRING {
+        return false;
+    }
+    let escaped = quoted.trim_matches('"');
+    let encoded = Zeroizing::new(BASE64_STANDARD.encode(entry.text));
+    [entry.text, escaped, encoded.trim_end_matches('=')]
+        .into_iter()
+        .any(|form| annotation.contains(form))
+}
+
+/// The last-applied annotation without its values, or `None` where there is no such annotation.
+pub(crate) fn scrubbed_last_applied(
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<String>, Refusal> {
+    let Some(text) = annotations.get(LAST_APPLIED) else {
+        return Ok(None);
+    };
+    let mut manifest: Value =
+        serde_json::from_str(text).map_err(|_| Refusal::LastAppliedUnreadable)?;
+    let spec = manifest
+        .get_mut("spec")
+        .ok_or(Refusal::LastAppliedUnreadable)?;
+    for map in SecretMap::ALL {
+        let Some(values) = spec.get_mut(map.field()) else {
+            continue;
+        };
+        match values {
+            Value::Object(values) => values.values_mut().for_each(scrub),
+            other => scrub(other),
+        }
+    }
+    Ok(Some(manifest.to_string()))
+}
+
+fn scrub(value: &mut Value) {
+    if let Value::String(text) = value {
+        text.zeroize();
+    }
+    *value = Value::from(SEALED);
+}

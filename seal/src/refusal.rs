@@ -1,0 +1,127 @@
+use secretvault_crds::limits::{MAX_ENTRIES, MAX_SEALED_TOTAL, MAX_VALUE};
+
+/// Why a manifest cannot be sealed. Every message names the field and the remedy, never a value.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A tool's annotation that cannot be looked into would keep the plain manifest.
+    #[error(
+        "metadata.annotations[{annotation}] keeps a copy of the manifest, which holds plain values: \
+         let the tool apply the vault without that annotation (kapp: `kapp.k14s.io/disable-original`), \
+         or seal the values before"
+    )]
+    AnnotationKeepsManifest {
+        /// The annotation's key.
+        annotation: String,
+    },
+    /// An annotation holds one of the vault's plain values.
+    #[error(
+        "metadata.annotations[{annotation}] contains the value of entry {entry}: annotations are \
+         stored in plain text; take the value out, or rotate it if it was stored before"
+    )]
+    AnnotationHoldsValue {
+        /// The annotation's key.
+        annotation: String,
+        /// The entry whose value it holds.
+        entry: String,
+    },
+    /// `binaryData` holds something else than canonical base64.
+    #[error(
+        "spec.binaryData[{entry}] is not base64 (RFC 4648 section 4, padded, one line): encode it with `base64 -w0`, or put text in spec.data"
+    )]
+    BinaryDataNotBase64 {
+        /// The entry.
+        entry: String,
+    },
+    /// An entry's value is too long.
+    #[error(
+        "the value of entry {entry} is longer than {MAX_VALUE} bytes (512 KiB): a secret of this size belongs in a file that it encrypts"
+    )]
+    EntryTooLarge {
+        /// The entry.
+        entry: String,
+    },
+    /// The incoming wrapped data key is not this vault's.
+    #[error(
+        "spec.dataKey is not the data key of this vault: leave spec.dataKey out, the stored one is kept"
+    )]
+    ForeignDataKey,
+    /// An incoming envelope does not open for this entry of this vault.
+    #[error(
+        "spec.{map}[{entry}] is an envelope that does not open for this entry of this vault: envelopes \
+         cannot be moved or copied; give the plain value, or the stored envelope unchanged (a text \
+         that merely starts like an envelope goes into spec.binaryData)"
+    )]
+    ForeignEnvelope {
+        /// `data` or `binaryData`.
+        map: &'static str,
+        /// The entry.
+        entry: String,
+    },
+    /// The name is not known when admission runs.
+    #[error(
+        "metadata.generateName is not supported: envelopes are bound to the vault's name; set metadata.name"
+    )]
+    GeneratedName,
+    /// The vault's key provider changed.
+    #[error(
+        "spec.keyProvider cannot be changed from {from}: moving a vault between key providers is not supported by this version"
+    )]
+    KeyProviderChanged {
+        /// The provider of the stored data key.
+        from: String,
+    },
+    /// The last-applied annotation is not a manifest.
+    #[error(
+        "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration] is not the JSON of a manifest: remove the annotation and apply again"
+    )]
+    LastAppliedUnreadable,
+    /// An entry's name cannot be used.
+    #[error("spec.{map}: {problem}")]
+    Name {
+        /// The map that holds the entry.
+        map: &'static str,
+        /// What is wrong with the name, and the remedy.
+        problem: String,
+    },
+    /// A data map's value is not a string.
+    #[error("spec.{map}[{entry}] must be a string: put quotes around it")]
+    NotAString {
+        /// The map.
+        map: &'static str,
+        /// The entry.
+        entry: String,
+    },
+    /// The operating system gives no randomness.
+    #[error("the operating system gave no random bytes: try again")]
+    Randomness,
+    /// A value sealed for Git.
+    #[error(
+        "spec.{map}[{entry}] is sealed for Git (git1:…), which this version cannot open: give the plain value (a text that merely starts so goes into spec.binaryData)"
+    )]
+    SealedForGit {
+        /// The map.
+        map: &'static str,
+        /// The entry.
+        entry: String,
+    },
+    /// The specification cannot be read; the API server's schema says why.
+    #[error("spec does not fit the schema of SecretVault: `kubectl explain secretvault.spec`")]
+    Spec,
+    /// Too many entries.
+    #[error(
+        "{count} entries are more than the limit of {MAX_ENTRIES}: split the vault; a pod can use several"
+    )]
+    TooManyEntries {
+        /// How many there are.
+        count: usize,
+    },
+    /// The sealed values do not fit into one object.
+    #[error(
+        "with entry {entry} the sealed values are longer than {MAX_SEALED_TOTAL} bytes (1 MiB) in all, \
+         the most that one object can hold: split the vault; a pod can use several"
+    )]
+    VaultTooLarge {
+        /// The entry that crosses the limit.
+        entry: String,
+    },
+}
