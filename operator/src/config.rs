@@ -1,0 +1,330 @@
+//! What one may set: flags, over `SECRETVAULT_*` variables, over a YAML file, over defaults.
+//!
+//! The file has the flags' names in camel case (`--webhook-port` is `webhookPort`). A name that is
+//! not known is refused, so that a misspelt setting cannot silently mean its default.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "secretvault-operator",
+    version,
+    about = "Seals SecretVaults, and releases their keys to the pods that may have them",
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    /// What to do; without a command: run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: Overlay,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes, takes in or gives out a keyring of the local key provider
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
+    /// Runs the operator (what it also does without a command)
+    Run(Overlay),
+}
+
+/// What to do with a keyring. A key is never taken from an argument: arguments are readable by
+/// every process of the machine.
+#[derive(Debug, Subcommand)]
+pub enum KeyringCommand {
+    /// Prints the primary key of a keyring, in base64
+    Export {
+        /// The keyring document (default: standard input)
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Makes a keyring with one new random key
+    Generate {
+        /// Where to write it, mode 0600; never over an existing file (default: standard output)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Makes a keyring of a key that one brings: base64 of 32 bytes
+    Import {
+        /// Where the key is (default: standard input)
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Where to write it, mode 0600; never over an existing file (default: standard output)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// One layer of settings: what the flags and variables say, or what the file says.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Overlay {
+    /// YAML file with these settings, named in camel case
+    #[arg(long, env = "SECRETVAULT_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Namespace of the operator [default: that of its pod]
+    #[arg(long, env = "SECRETVAULT_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Name of this pod, its identity in the lease [default: the host name]
+    #[arg(long, env = "SECRETVAULT_POD_NAME")]
+    pub pod_name: Option<String>,
+    /// Service that clients reach the operator by [default: secretvault-operator]
+    #[arg(long, env = "SECRETVAULT_SERVICE_NAME")]
+    pub service_name: Option<String>,
+    /// Service account of the node agents [default: secretvault-node-agent]
+    #[arg(long, env = "SECRETVAULT_AGENT_SERVICE_ACCOUNT")]
+    pub agent_service_account: Option<String>,
+    /// Port of the webhooks [default: 8443]
+    #[arg(long, env = "SECRETVAULT_WEBHOOK_PORT")]
+    pub webhook_port: Option<u16>,
+    /// Port of the delivery service [default: 8444]
+    #[arg(long, env = "SECRETVAULT_RELEASE_PORT")]
+    pub release_port: Option<u16>,
+    /// Port of /livez, /readyz and /metrics, without TLS [default: 8080]
+    #[arg(long, env = "SECRETVAULT_HEALTH_PORT")]
+    pub health_port: Option<u16>,
+    /// Whether to make the KeyProvider "default" when there is no KeyProvider [default: true]
+    #[arg(long, env = "SECRETVAULT_BOOTSTRAP_KEY_PROVIDER", value_name = "BOOL")]
+    pub bootstrap_key_provider: Option<bool>,
+    /// Seconds to go on serving after SIGTERM, until clients know that this pod goes [default: 5]
+    #[arg(
+        long,
+        env = "SECRETVAULT_SHUTDOWN_GRACE_SECONDS",
+        value_name = "SECONDS"
+    )]
+    pub shutdown_grace_seconds: Option<u64>,
+    /// What to log, as in "info,secretvault_operator=debug" [default: info, libraries warn]
+    #[arg(long, env = "SECRETVAULT_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Overlay {
+    /// Reads the layer below the flags, if they name one.
+    ///
+    /// # Errors
+    /// Fails when the file is not readable, or says what is not known.
+    fn file(&self) -> Result<Self, ConfigError> {
+        let Some(path) = &self.config else {
+            return Ok(Self::default());
+        };
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|source| ConfigError::Malformed {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Parses a file; an empty one says nothing.
+    fn parse(text: &str) -> Result<Self, Box<serde_saphyr::Error>> {
+        let layer: Option<Self> = serde_saphyr::from_str(text).map_err(Box::new)?;
+        Ok(layer.unwrap_or_default())
+    }
+
+    /// This layer, and where it is silent the one below.
+    fn over(self, below: Self) -> Self {
+        Self {
+            config: self.config.or(below.config),
+            namespace: self.namespace.or(below.namespace),
+            pod_name: self.pod_name.or(below.pod_name),
+            service_name: self.service_name.or(below.service_name),
+            agent_service_account: self.agent_service_account.or(below.agent_service_account),
+            webhook_port: self.webhook_port.or(below.webhook_port),
+            release_port: self.release_port.or(below.release_port),
+            health_port: self.health_port.or(below.health_port),
+            bootstrap_key_provider: self.bootstrap_key_provider.or(below.bootstrap_key_provider),
+            shutdown_grace_seconds: self.shutdown_grace_seconds.or(below.shutdown_grace_seconds),
+            log: self.log.or(below.log),
+        }
+    }
+}
+
+/// Every setting, decided.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Namespace of the operator, its Secrets, ConfigMap and lease.
+    pub namespace: String,
+    /// Name of this pod: its identity in the lease and in Events.
+    pub pod_name: String,
+    /// Service that the API server and the agents reach the operator by.
+    pub service_name: String,
+    /// Service account of the node agents, in the operator's namespace.
+    pub agent_service_account: String,
+    /// Port of the webhooks.
+    pub webhook_port: u16,
+    /// Port of the delivery service.
+    pub release_port: u16,
+    /// Port of health and metrics.
+    pub health_port: u16,
+    /// Whether the KeyProvider `default` is made where none is.
+    pub bootstrap_key_provider: bool,
+    /// How long to serve on after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// The log filter.
+    pub log: String,
+}
+
+impl Settings {
+    /// Settles every setting from the command line, its file, and what this pod knows of itself.
+    ///
+    /// # Errors
+    /// Fails when the file is unreadable or malformed, or when the namespace is nowhere to be had.
+    pub fn load(flags: Overlay) -> Result<Self, ConfigError> {
+        let file = flags.file()?;
+        Self::settle(flags.over(file), &Surroundings::observe())
+    }
+
+    /// Fills what no layer says.
+    fn settle(layer: Overlay, pod: &Surroundings) -> Result<Self, ConfigError> {
+        let namespace = layer.namespace.or_else(|| pod.namespace.clone());
+        let pod_name = layer.pod_name.or_else(|| pod.host_name.clone());
+        let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.into());
+        Ok(Self {
+            namespace: namespace.ok_or(ConfigError::NoNamespace)?,
+            pod_name: pod_name.ok_or(ConfigError::NoPodName)?,
+            service_name: text(layer.service_name, "secretvault-operator"),
+            agent_service_account: text(layer.agent_service_account, "secretvault-node-agent"),
+            webhook_port: layer.webhook_port.unwrap_or(8443),
+            release_port: layer.release_port.unwrap_or(8444),
+            health_port: layer.health_port.unwrap_or(8080),
+            bootstrap_key_provider: layer.bootstrap_key_provider.unwrap_or(true),
+            shutdown_grace: Duration::from_secs(layer.shutdown_grace_seconds.unwrap_or(5)),
+            log: text(layer.log, DEFAULT_LOG),
+        })
+    }
+}
+
+/// What a pod can tell of itself without being told.
+#[derive(Debug, Default)]
+struct Surroundings {
+    namespace: Option<String>,
+    host_name: Option<String>,
+}
+
+impl Surroundings {
+    fn observe() -> Self {
+        Self {
+            namespace: line_of(NAMESPACE_FILE),
+            host_name: line_of(HOST_NAME_FILE),
+        }
+    }
+}
+
+fn line_of(path: &str) -> Option<String> {
+    let text = fs::read_to_string(Path::new(path)).ok()?;
+    Some(text.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+/// Why there are no settings to run with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file says what is not known.
+    #[error("the configuration file {} is malformed", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says. The file holds no secret.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// Nobody says which namespace is the operator's.
+    #[error("the operator's namespace is unknown: set --namespace or SECRETVAULT_NAMESPACE")]
+    NoNamespace,
+    /// Nobody says which pod this is.
+    #[error("this pod's name is unknown: set --pod-name or SECRETVAULT_POD_NAME")]
+    NoPodName,
+    /// The file is not there, or not for us.
+    #[error("the configuration file {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Libraries log requests and responses at their lower levels: those may hold what we must not
+/// write down.
+const DEFAULT_LOG: &str = "warn,secretvault_operator=info";
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod() -> Surroundings {
+        Surroundings {
+            namespace: Some("from-pod".into()),
+            host_name: Some("host".into()),
+        }
+    }
+
+    #[test]
+    fn flags_are_over_the_file_and_the_file_over_defaults() {
+        let flags = Overlay {
+            webhook_port: Some(1),
+            ..Overlay::default()
+        };
+        let file = Overlay::parse("webhookPort: 2\nreleasePort: 3\nnamespace: from-file").unwrap();
+        let settings = Settings::settle(flags.over(file), &pod()).unwrap();
+        assert_eq!(
+            (
+                settings.webhook_port,
+                settings.release_port,
+                settings.health_port
+            ),
+            (1, 3, 8080)
+        );
+        assert_eq!(settings.namespace, "from-file");
+        assert_eq!(settings.pod_name, "host");
+        assert!(settings.bootstrap_key_provider);
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_refused() {
+        assert!(Overlay::parse("webhokPort: 2").is_err());
+    }
+
+    #[test]
+    fn an_empty_file_says_nothing() {
+        assert!(Overlay::parse("# nothing\n").unwrap().namespace.is_none());
+    }
+
+    #[test]
+    fn without_a_namespace_the_error_says_how_to_give_one() {
+        let error = Settings::settle(Overlay::default(), &Surroundings::default()).unwrap_err();
+        assert!(error.to_string().contains("--namespace"));
+    }
+
+    #[test]
+    fn run_is_what_happens_without_a_command() {
+        let plain = Cli::parse_from(["operator", "--webhook-port", "9"]);
+        assert!(plain.command.is_none());
+        assert_eq!(plain.run.webhook_port, Some(9));
+        let named = Cli::parse_from(["operator", "run", "--bootstrap-key-provider", "false"]);
+        let Some(Command::Run(overlay)) = named.command else {
+            panic!("not run")
+        };
+        assert_eq!(overlay.bootstrap_key_provider, Some(false));
+    }
+
+    #[test]
+    fn a_key_cannot_be_given_as_an_argument() {
+        let parsed = Cli::try_parse_from(["operator", "keyring", "import", "AAAA"]);
+        assert!(parsed.is_err());
+    }
+}
