@@ -1,0 +1,211 @@
+//! Owns every task of the operator: starts them, and ends them in order.
+//!
+//! On SIGTERM the operator first says that it is not ready and stops leading, but goes on serving
+//! until those who call it know. Then it takes no more connections, finishes what is under way and
+//! ends. A second signal ends it at once. A task that ends by itself ends the process: half an
+//! operator would look like a whole one.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use axum::Router;
+use kube::Client;
+use rustls::ServerConfig;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    config::{Overlay, Settings},
+    health::{self, Readiness},
+    metrics::{Metrics, ServerName},
+    process,
+    serve::{Server, listen},
+    tls::{AuthorityStore, Keeper, ServingCertificate, server_config, service_names},
+};
+
+/// Runs the operator until it is told to end.
+///
+/// # Errors
+/// Fails when it cannot start, or when a task ends by itself.
+pub fn operate(flags: Overlay) -> anyhow::Result<()> {
+    process::harden().context("the process cannot be hardened")?;
+    let settings = Settings::load(flags)?;
+    process::log(&settings.log).context("the log filter is malformed")?;
+    process::hide_panics();
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        bail!("another cryptographic provider is installed already");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let client = Client::try_default()
+        .await
+        .context("the API server cannot be reached")?;
+    info!(namespace = %settings.namespace, pod = %settings.pod_name, "starting");
+    let mut operator = Operator::new(settings, client)?;
+    operator.start().await?;
+    operator.supervise(&mut signals).await
+}
+
+/// The process and its tasks.
+struct Operator {
+    settings: Settings,
+    client: Client,
+    metrics: Metrics,
+    serving: Arc<ServingCertificate>,
+    tls: Arc<ServerConfig>,
+    tasks: JoinSet<&'static str>,
+    /// This replica goes: it leads no more, and is not ready.
+    leaving: CancellationToken,
+    /// Nobody should call any more: finish.
+    stop: CancellationToken,
+}
+
+impl Operator {
+    fn new(settings: Settings, client: Client) -> anyhow::Result<Self> {
+        let serving = Arc::new(ServingCertificate::new());
+        Ok(Self {
+            tls: server_config(Arc::clone(&serving)).context("TLS cannot be set up")?,
+            serving,
+            settings,
+            client,
+            metrics: Metrics::default(),
+            tasks: JoinSet::new(),
+            leaving: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Starts every task. Each replica serves; only the controllers wait for the lease.
+    async fn start(&mut self) -> anyhow::Result<()> {
+        self.keep_certificate();
+        self.serve(
+            ServerName::Webhook,
+            self.settings.webhook_port,
+            Router::new(),
+        )
+        .await?;
+        self.serve(
+            ServerName::Release,
+            self.settings.release_port,
+            Router::new(),
+        )
+        .await?;
+        let health = health::router(self.readiness(), self.metrics.registry());
+        self.serve(ServerName::Health, self.settings.health_port, health)
+            .await
+    }
+
+    fn keep_certificate(&mut self) {
+        let keeper = Keeper {
+            store: AuthorityStore::new(self.client.clone(), &self.settings.namespace),
+            serving: Arc::clone(&self.serving),
+            names: service_names(&self.settings.service_name, &self.settings.namespace),
+            metrics: self.metrics.tls.clone(),
+        };
+        self.spawn("certificate", keeper.run(self.stop.clone()));
+    }
+
+    async fn serve(&mut self, name: ServerName, port: u16, router: Router) -> anyhow::Result<()> {
+        let listener = listen(port)
+            .await
+            .with_context(|| format!("port {port} cannot be had"))?;
+        let tls = (name != ServerName::Health).then(|| Arc::clone(&self.tls));
+        let metrics = self.metrics.servers.clone();
+        let server = Server {
+            name,
+            router,
+            tls,
+            metrics,
+            drain: DRAIN,
+        };
+        self.spawn("server", server.run(listener, self.stop.clone()));
+        Ok(())
+    }
+
+    fn readiness(&self) -> Readiness {
+        let (serving, leaving) = (Arc::clone(&self.serving), self.leaving.clone());
+        Readiness::default()
+            .with("serving certificate", move || {
+                serving.is_valid(jiff::Timestamp::now())
+            })
+            .with("not leaving", move || !leaving.is_cancelled())
+    }
+
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Waits for the end, and brings it about in order.
+    async fn supervise(mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            ended = self.tasks.join_next() => bail!("a task ended by itself: {}", told(ended)),
+            () = signals.next() => info!("leaving"),
+        }
+        self.leaving.cancel();
+        tokio::select! {
+            () = sleep(self.settings.shutdown_grace) => info!("stopping"),
+            () = signals.next() => bail!("ended at once by a second signal"),
+        }
+        self.stop.cancel();
+        tokio::select! {
+            rest = timeout(DRAIN + MARGIN, self.tasks.join_all()) => {
+                rest.map(drop).context("tasks did not end in time")
+            }
+            () = signals.next() => bail!("ended at once by a second signal"),
+        }
+    }
+}
+
+/// Which task ended, and how.
+fn told(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> String {
+    match ended {
+        Some(Ok(name)) => name.to_owned(),
+        Some(Err(error)) if error.is_panic() => "it panicked".to_owned(),
+        Some(Err(_)) | None => "it was cancelled".to_owned(),
+    }
+}
+
+/// SIGTERM and SIGINT, which mean the same.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            interrupt,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// How long requests may take to finish. The API server gives a webhook ten seconds.
+const DRAIN: Duration = Duration::from_secs(15);
+/// What tasks may take to end beyond that.
+const MARGIN: Duration = Duration::from_secs(5);
