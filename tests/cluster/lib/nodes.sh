@@ -29,19 +29,21 @@ node_daemon() {
 }
 
 start_holders() {
-    local node
+    local node linked=yes
     for node in "${NODES[@]}"; do
-        alive "$node-holder" || start_holder "$node"
+        alive "$node-holder" && continue
+        start_holder "$node"
+        linked=
     done
-    # Either end of the link vanishes with its node.
-    on_node node-a ip link show eth0 &>/dev/null || link_nodes
+    [[ -n $linked ]] || link_nodes
 }
 
 start_holder() {
     local node=$1
-    # What outlived its namespace cannot be reached any more.
+    # What outlived its holder runs in a network that nothing new can join.
     stop_node "$node"
-    mkdir -p "$STATE/$node"/{kubelet,containerd,cni,log/containers,images}
+    [[ $node != node-a ]] || stop_control_plane
+    mkdir -p "$STATE/$node"/{kubelet,containerd,cni,log/containers}
     make_mount_points
     daemon "$node-holder" unshare --net --mount --propagation private \
         bash -c 'source "$0" && furnish "$1" && touch /run/furnished && exec sleep infinity' \
@@ -76,7 +78,11 @@ create_container_group() {
 }
 
 link_nodes() {
-    local a b
+    local node a b
+    # The end of an older link stays for a moment after the other node has gone.
+    for node in "${NODES[@]}"; do
+        ! on_node "$node" ip link show eth0 &>/dev/null || on_node "$node" ip link delete eth0
+    done
     a=$(pid_of node-a-holder)
     b=$(pid_of node-b-holder)
     ip link add eth0 netns "$a" type veth peer name eth0 netns "$b"

@@ -4,13 +4,9 @@
 # alone may be reused), and a control group that every daemon joins before it becomes one and that
 # its children inherit. Shims and containers have no pid file, but cannot leave their groups.
 
-# The hierarchies that group names below are created in: every v1 controller, or the one of v2.
+# The hierarchies that hold groups: every v1 controller's and, alone or beside them, the one of v2.
 cgroup_hierarchies() {
-    if grep -q '^cgroup /sys/fs/cgroup/' /proc/self/mounts; then
-        awk '$3 == "cgroup" && $2 ~ "^/sys/fs/cgroup/" { print $2 }' /proc/self/mounts | sort -u
-    else
-        echo /sys/fs/cgroup
-    fi
+    awk '$3 ~ /^cgroup2?$/ && $2 ~ "^/sys/fs/cgroup" { print $2 }' /proc/self/mounts | sort -u
 }
 
 # The hierarchy whose membership we trust for finding processes. On v1 any controller would do;
