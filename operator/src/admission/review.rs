@@ -1,0 +1,262 @@
+use std::collections::BTreeMap;
+
+use kube::Client;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use secretvault_crds::DataKey;
+use secretvault_envelope::{Dek, DekId, VaultBinding};
+use secretvault_seal::{Change, Examined, KeyNeed, Manifest, OpenedKey, Refusal, examine};
+use serde_json::Value;
+use subtle::ConstantTimeEq as _;
+use tracing::{info, warn};
+use zeroize::Zeroize;
+
+use super::answer::{Denied, answer};
+use super::rights::{Requester, check};
+use crate::keys::{KeyError, Providers};
+
+/// The vault webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    client: Client,
+    providers: Providers,
+    metrics: WebhookMetrics,
+}
+
+/// Counts reviews by outcome.
+#[derive(Clone, Default)]
+pub struct WebhookMetrics {
+    reviews: Family<Outcome, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl WebhookMetrics {
+    /// Adds the metrics to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "admission_reviews",
+            "Reviews of SecretVault manifests by outcome",
+            self.reviews.clone(),
+        );
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.reviews.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+impl Webhook {
+    /// A webhook that asks for rights with `client` and for keys at `providers`.
+    #[must_use]
+    pub fn new(client: Client, providers: Providers, metrics: WebhookMetrics) -> Self {
+        Self {
+            client,
+            providers,
+            metrics,
+        }
+    }
+
+    /// Reviews one request. Plain values in it are wiped before this returns.
+    pub(crate) async fn review(&self, review: AdmissionReview<DynamicObject>) -> AdmissionResponse {
+        let mut request: AdmissionRequest<DynamicObject> = match review.try_into() {
+            Ok(request) => request,
+            Err(_) => return AdmissionResponse::invalid("the review holds no request"),
+        };
+        let decision = self.decide(&request).await;
+        self.record(&request, &decision);
+        let response = answer(&request, &decision);
+        wipe(&mut request);
+        response
+    }
+
+    async fn decide(
+        &self,
+        request: &AdmissionRequest<DynamicObject>,
+    ) -> Result<Vec<Change>, Denied> {
+        let Some(incoming) = &request.object else {
+            return Ok(Vec::new());
+        };
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        let incoming = Seen::new(incoming);
+        let stored = request.old_object.as_ref().map(Seen::new);
+        let incoming = incoming.manifest(namespace, &request.name);
+        let stored = stored
+            .as_ref()
+            .map(|stored| stored.manifest(namespace, &request.name));
+        let examined = examine(stored, incoming)?;
+        let requester = Requester {
+            user: &request.user_info,
+            namespace,
+            vault: incoming.name,
+        };
+        check(&self.client, &requester, examined.rights()).await?;
+        let key = self.key(&examined, namespace, incoming.name).await?;
+        Ok(examined.seal(key.as_ref())?)
+    }
+
+    async fn key(
+        &self,
+        examined: &Examined<'_>,
+        namespace: &str,
+        vault: &str,
+    ) -> Result<Option<OpenedKey>, Denied> {
+        let place = Place {
+            providers: &self.providers,
+            namespace,
+            vault,
+        };
+        match examined.need() {
+            KeyNeed::Compare { incoming, stored } => place.same(incoming, stored).await.map(Some),
+            KeyNeed::New { provider } => Ok(Some(place.new_key(provider).await?)),
+            KeyNeed::Nothing => Ok(None),
+            KeyNeed::Unwrap(data_key) => place.open(data_key).await.map(Some),
+        }
+    }
+
+    fn record(
+        &self,
+        request: &AdmissionRequest<DynamicObject>,
+        decision: &Result<Vec<Change>, Denied>,
+    ) {
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        let (vault, user) = (request.name.as_str(), request.user_info.username.as_deref());
+        let dry_run = request.dry_run;
+        match decision {
+            Ok(changes) => {
+                self.metrics.count("admitted");
+                info!(
+                    namespace,
+                    vault,
+                    user,
+                    dry_run,
+                    changes = changes.len(),
+                    "vault admitted"
+                );
+            }
+            Err(denied) => {
+                self.metrics.count(denied.label());
+                warn!(
+                    namespace,
+                    vault,
+                    user,
+                    dry_run,
+                    reason = denied.label(),
+                    "vault refused"
+                );
+            }
+        }
+    }
+}
+
+/// The vault whose data key is asked for, and where.
+struct Place<'a> {
+    providers: &'a Providers,
+    namespace: &'a str,
+    vault: &'a str,
+}
+
+impl Place<'_> {
+    async fn open(&self, data_key: &DataKey) -> Result<OpenedKey, Denied> {
+        let provider = self.providers.get(&data_key.provider)?;
+        let scope = provider.scope().to_owned();
+        match provider.unwrap(&self.binding(&scope), data_key).await {
+            Ok(dek) => Ok(OpenedKey {
+                dek,
+                data_key: data_key.clone(),
+                scope,
+            }),
+            Err(KeyError::DoesNotOpen) => Err(Refusal::ForeignDataKey.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens both wrapped keys and accepts the incoming one only if it is the stored one.
+    async fn same(&self, incoming: &DataKey, stored: &DataKey) -> Result<OpenedKey, Denied> {
+        let incoming = self.open(incoming).await?;
+        let stored = self.open(stored).await?;
+        if bool::from(incoming.dek.ct_eq(&stored.dek)) {
+            Ok(stored)
+        } else {
+            Err(Refusal::ForeignDataKey.into())
+        }
+    }
+
+    async fn new_key(&self, provider_name: &str) -> Result<OpenedKey, KeyError> {
+        let provider = self.providers.get(provider_name)?;
+        let scope = provider.scope().to_owned();
+        let dek = Dek::generate().map_err(|_| KeyError::Randomness)?;
+        let id = DekId::generate().map_err(|_| KeyError::Randomness)?;
+        let wrapped = provider.wrap(&self.binding(&scope), id, &dek).await?;
+        let data_key = DataKey {
+            provider: provider_name.to_owned(),
+            key_id: wrapped.key_id,
+            id: id.to_string(),
+            wrapped: wrapped.wrapped,
+            rekey: 0,
+        };
+        Ok(OpenedKey {
+            dek,
+            data_key,
+            scope,
+        })
+    }
+
+    fn binding<'a>(&'a self, scope: &'a str) -> VaultBinding<'a> {
+        VaultBinding {
+            scope,
+            namespace: self.namespace,
+            vault: self.vault,
+        }
+    }
+}
+
+/// The parts of a reviewed object that sealing looks at.
+struct Seen<'a> {
+    annotations: std::borrow::Cow<'a, BTreeMap<String, String>>,
+    spec: &'a Value,
+}
+
+impl<'a> Seen<'a> {
+    fn new(object: &'a DynamicObject) -> Self {
+        let annotations = object.metadata.annotations.as_ref();
+        Self {
+            annotations: annotations.map_or_else(Default::default, std::borrow::Cow::Borrowed),
+            spec: object.data.get("spec").unwrap_or(&Value::Null),
+        }
+    }
+
+    fn manifest<'b>(&'b self, namespace: &'b str, name: &'b str) -> Manifest<'b> {
+        Manifest {
+            namespace,
+            name,
+            annotations: &self.annotations,
+            spec: self.spec,
+        }
+    }
+}
+
+fn wipe(request: &mut AdmissionRequest<DynamicObject>) {
+    let Some(object) = &mut request.object else {
+        return;
+    };
+    wipe_strings(&mut object.data);
+    let annotations = object.metadata.annotations.iter_mut().flatten();
+    annotations.for_each(|(_, text)| text.zeroize());
+}
+
+fn wipe_strings(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(wipe_strings),
+        Value::Object(members) => members.values_mut().for_each(wipe_strings),
+        Value::String(text) => text.zeroize(),
+        Value::Bool(_) | Value::Null | Value::Number(_) => {}
+    }
+}
