@@ -118,6 +118,10 @@ nodes_ready() {
     cluster_kubectl wait nodes "${NODES[@]}" --for=condition=Ready --timeout=1s
 }
 
+# Asks instead of reading the Deployment's status, which stays good for a while after a node died.
 dns_ready() {
-    cluster_kubectl -n kube-system wait deployment/coredns --for=condition=Available --timeout=1s
+    local node
+    for node in "${NODES[@]}"; do
+        on_node "$node" timeout 2 busybox nslookup kubernetes.default.svc.cluster.local "$DNS_SERVICE" || return
+    done
 }
