@@ -1,0 +1,139 @@
+//! The gate: nobody but a node agent gets further, nor has a byte of their message decoded.
+//!
+//! It stands before the gRPC service, so that who cannot prove to be an agent cannot make the
+//! operator hold a message of many megabytes.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use secretvault_delivery::AGENT_AUDIENCE;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+use tracing::warn;
+
+use super::audit::{Kind, Line, Verdict};
+use super::identity::{AgentIdentity, IdentityError};
+use super::metrics::{RequestOutcome, VerdictOutcome};
+use super::service::Release;
+use super::verdict::{MAX_TOKEN, Unavailable};
+
+/// Lets agents through, and tells the service which one it is.
+pub(super) async fn admit(
+    State(release): State<Arc<Release>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let token = bearer(&request).map(str::to_owned);
+    let Ok(permit) = timeout(QUEUE_LIMIT, release.permits.acquire()).await else {
+        return release.refuse(&Refused::Unavailable(Unavailable::Busy), begun);
+    };
+    match release.agent(token.as_deref()).await {
+        Ok(agent) => {
+            request.extensions_mut().insert(agent);
+            let response = next.run(request).await;
+            drop(permit);
+            response
+        }
+        Err(refused) => release.refuse(&refused, begun),
+    }
+}
+
+/// Why a request does not get further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Whoever it is, it is no agent.
+    Identity(IdentityError),
+    /// The operator cannot serve now.
+    Unavailable(Unavailable),
+}
+
+impl Release {
+    /// Whose request it is.
+    async fn agent(&self, token: Option<&str>) -> Result<AgentIdentity, Refused> {
+        let accepted = match token {
+            None => Err(IdentityError::NotAuthenticated),
+            Some(token) => {
+                let status = self.judge.reviews.review(token, AGENT_AUDIENCE).await;
+                let status = status.map_err(|fault| Refused::Unavailable(fault.into()))?;
+                AgentIdentity::accept(&status, &self.agent_account)
+            }
+        };
+        if let Err(error) = accepted {
+            let logged = self.audit.log(&rejected(error)).await;
+            logged.map_err(|error| Refused::Unavailable(error.into()))?;
+        }
+        accepted.map_err(Refused::Identity)
+    }
+
+    fn refuse(&self, refused: &Refused, begun: Instant) -> Response {
+        let outcome = match refused {
+            Refused::Identity(_) => RequestOutcome::AgentRejected,
+            Refused::Unavailable(_) => RequestOutcome::Unavailable,
+        };
+        self.metrics.request(outcome, begun.elapsed().as_secs_f64());
+        if let Refused::Unavailable(cause) = refused {
+            warn!(%cause, "release request not served");
+        }
+        Status::from(refused).into_http()
+    }
+}
+
+impl From<&Refused> for Status {
+    fn from(refused: &Refused) -> Self {
+        match refused {
+            Refused::Identity(error @ IdentityError::NotAuthenticated) => {
+                Self::unauthenticated(format!("the agent's token is rejected: {error}"))
+            }
+            Refused::Identity(
+                error @ (IdentityError::Claim(_)
+                | IdentityError::NotAServiceAccount
+                | IdentityError::NotTheAgent
+                | IdentityError::OtherAudience
+                | IdentityError::OtherNode
+                | IdentityError::OtherPod(_)),
+            ) => Self::permission_denied(format!("the agent's token is rejected: {error}")),
+            Refused::Unavailable(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<&Unavailable> for Status {
+    fn from(cause: &Unavailable) -> Self {
+        Self::unavailable(cause.to_string())
+    }
+}
+
+/// The token of `authorization: Bearer …`, if it is one.
+fn bearer(request: &Request) -> Option<&str> {
+    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let usable = scheme.eq_ignore_ascii_case("bearer")
+        && !token.is_empty()
+        && token.len() <= MAX_TOKEN
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    usable.then_some(token)
+}
+
+fn rejected(error: IdentityError) -> Line {
+    Line {
+        audit: Kind::Request,
+        time: Timestamp::now(),
+        verdict: Verdict::Denial,
+        reason: VerdictOutcome::AgentRejected,
+        node: None,
+        pod: None,
+        vaults: Vec::new(),
+        message: Some(error.into()),
+    }
+}
+
+/// How long a request waits for its turn.
+const QUEUE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,0 +1,263 @@
+//! Fills a plan: public values as they are, and for each sealed one its envelope and *its* key.
+//!
+//! # Guarantees
+//! * The data key is unwrapped here and dropped here. What leaves is one derived key for each
+//!   planned entry, and each opens one envelope.
+//! * Nothing is unwrapped for a vault of which only public entries were planned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use secretvault_crds::{DataKey, SecretVaultSpec};
+use secretvault_delivery::MAX_MESSAGE_BYTES;
+use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
+use secretvault_envelope::{Dek, Envelope, VaultBinding};
+use secretvault_vault::plan::{Plan, PlannedFile};
+use secretvault_vault::{EntryKind, EntryName, FilePath, OnDelete, VaultRef};
+use tokio::time::timeout;
+
+use super::audit::AuditedVault;
+use super::denied::Denied;
+use crate::keys::Providers;
+use crate::vaults::SeenVault;
+
+/// The vaults of one decision, as they were when it was made.
+pub(super) type Snapshot = BTreeMap<VaultRef, Arc<SeenVault>>;
+
+/// A grant, and what the audit log says of it.
+pub(super) struct Granted {
+    pub(super) grant: Grant,
+    pub(super) vaults: Vec<AuditedVault>,
+}
+
+/// Turns a plan into a grant.
+///
+/// # Errors
+/// A key is not usable, or what is stored is damaged: then nothing of the volume is granted.
+pub(super) async fn fill(
+    plan: Plan,
+    snapshot: &Snapshot,
+    providers: &Providers,
+) -> Result<Granted, Denied> {
+    let mut granted = Granted {
+        grant: Grant::default(),
+        vaults: Vec::new(),
+    };
+    let mut opened = BTreeMap::new();
+    for reference in &plan.vaults {
+        // A plan names no vault that it was not shown.
+        let Some(seen) = snapshot.get(reference) else {
+            continue;
+        };
+        let files = plan.files.iter().filter(|file| file.vault == *reference);
+        let vault = Opened::open(seen, files, opened.len(), providers).await?;
+        granted.grant.vaults.push(vault.granted());
+        granted.vaults.push(vault.audited());
+        opened.insert(reference.clone(), vault);
+    }
+    let mut size = 0;
+    for file in &plan.files {
+        let Some(vault) = opened.get(&file.vault) else {
+            continue;
+        };
+        let file = vault.file(file)?;
+        size += content_size(&file);
+        if size > MAX_VOLUME_BYTES {
+            return Err(Denied::TooLarge {
+                limit: MAX_VOLUME_BYTES,
+            });
+        }
+        granted.grant.files.push(file);
+    }
+    granted.grant.retained = plan.retained.iter().map(FilePath::to_string).collect();
+    granted.grant.notices = plan.notices;
+    Ok(granted)
+}
+
+/// A vault while its planned entries are given out.
+struct Opened<'a> {
+    seen: &'a SeenVault,
+    index: u32,
+    entries: Vec<&'a EntryName>,
+    key: Option<OpenedKey<'a>>,
+}
+
+/// A vault's data key, for as long as the grant is made.
+struct OpenedKey<'a> {
+    dek: Dek,
+    scope: String,
+    wrapped: &'a DataKey,
+}
+
+impl<'a> Opened<'a> {
+    async fn open(
+        seen: &'a SeenVault,
+        files: impl Iterator<Item = &'a PlannedFile>,
+        index: usize,
+        providers: &Providers,
+    ) -> Result<Self, Denied> {
+        let files: Vec<_> = files.collect();
+        let sealed = files.iter().any(|file| file.kind == EntryKind::Secret);
+        let key = if sealed {
+            Some(OpenedKey::open(seen, providers).await?)
+        } else {
+            None
+        };
+        let mut entries: Vec<_> = files.into_iter().map(|file| &file.entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        // At most 16 vaults.
+        Ok(Self {
+            seen,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            entries,
+            key,
+        })
+    }
+
+    fn granted(&self) -> GrantedVault {
+        let vault = &self.seen.vault;
+        GrantedVault {
+            namespace: vault.reference.namespace.clone(),
+            name: vault.reference.name.clone(),
+            uid: vault.uid.clone(),
+            generation: vault.generation,
+            on_delete: match vault.on_delete {
+                OnDelete::Remove => v1::OnDelete::Remove.into(),
+                OnDelete::Retain => v1::OnDelete::Retain.into(),
+            },
+            scope: self
+                .key
+                .as_ref()
+                .map(|key| key.scope.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn audited(&self) -> AuditedVault {
+        let vault = &self.seen.vault;
+        AuditedVault {
+            namespace: vault.reference.namespace.clone(),
+            name: vault.reference.name.clone(),
+            uid: vault.uid.clone(),
+            generation: vault.generation,
+            key_id: self.key.as_ref().map(|key| key.wrapped.key_id.clone()),
+            entries: self.entries.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn file(&self, file: &PlannedFile) -> Result<v1::File, Denied> {
+        let content = match file.kind {
+            EntryKind::Public => self.public(&file.entry).map(Content::Public),
+            EntryKind::Secret => self.sealed(&file.entry)?.map(Content::Sealed),
+        };
+        Ok(v1::File {
+            path: file.path.to_string(),
+            uid: file.uid,
+            gid: file.gid,
+            gid_is_default: file.gid_is_default,
+            mode: file.mode.bits(),
+            vault: self.index,
+            entry: file.entry.to_string(),
+            content: Some(content.ok_or_else(|| self.damaged(&file.entry))?),
+        })
+    }
+
+    fn public(&self, entry: &EntryName) -> Option<Vec<u8>> {
+        let spec = &self.seen.object.spec;
+        match spec.public_data.get(entry.as_str()) {
+            Some(text) => Some(text.clone().into_bytes()),
+            None => {
+                let text = spec.public_binary_data.get(entry.as_str())?;
+                BASE64_STANDARD.decode(text).ok()
+            }
+        }
+    }
+
+    fn sealed(&self, entry: &EntryName) -> Result<Option<Sealed>, Denied> {
+        let (Some(text), Some(key)) = (sealed_text(&self.seen.object.spec, entry), &self.key)
+        else {
+            return Ok(None);
+        };
+        let vault = &self.seen.vault.reference;
+        if text.starts_with(secretvault_crds::api::SEALED_FOR_GIT_PREFIX) {
+            let (vault, entry) = (vault.clone(), entry.clone());
+            return Err(Denied::SealedForGit { vault, entry });
+        }
+        let Ok(envelope) = text.parse::<Envelope>() else {
+            return Ok(None);
+        };
+        let binding = binding(&key.scope, vault).entry(entry.as_str());
+        let entry_key = key.dek.entry_key(&binding, &envelope);
+        Ok(Some(Sealed {
+            envelope: text.to_owned(),
+            key: entry_key.expose().to_vec(),
+        }))
+    }
+
+    fn damaged(&self, entry: &EntryName) -> Denied {
+        let vault = self.seen.vault.reference.clone();
+        Denied::DamagedEntry {
+            vault,
+            entry: entry.clone(),
+        }
+    }
+}
+
+impl<'a> OpenedKey<'a> {
+    async fn open(seen: &'a SeenVault, providers: &Providers) -> Result<Self, Denied> {
+        let vault = &seen.vault.reference;
+        let wrapped = seen.object.spec.data_key.as_ref();
+        let wrapped = wrapped.ok_or_else(|| Denied::NoDataKey {
+            vault: vault.clone(),
+        })?;
+        let provider = providers
+            .get(&wrapped.provider)
+            .map_err(|error| Denied::of_key(vault, error))?;
+        let scope = provider.scope().to_owned();
+        let dek = timeout(
+            KEY_DEADLINE,
+            provider.unwrap(&binding(&scope, vault), wrapped),
+        )
+        .await;
+        let dek = dek.map_err(|_elapsed| Denied::KeyTimeout {
+            vault: vault.clone(),
+            provider: wrapped.provider.clone(),
+        })?;
+        let dek = dek.map_err(|error| Denied::of_key(vault, error))?;
+        Ok(Self {
+            dek,
+            scope,
+            wrapped,
+        })
+    }
+}
+
+fn binding<'a>(scope: &'a str, vault: &'a VaultRef) -> VaultBinding<'a> {
+    VaultBinding::new(scope, &vault.namespace, &vault.name)
+}
+
+fn sealed_text<'a>(spec: &'a SecretVaultSpec, entry: &EntryName) -> Option<&'a str> {
+    let text = spec
+        .data
+        .get(entry.as_str())
+        .or_else(|| spec.binary_data.get(entry.as_str()))?;
+    Some(text.expose())
+}
+
+fn content_size(file: &v1::File) -> usize {
+    match &file.content {
+        Some(Content::Sealed(sealed)) => sealed.envelope.len() + sealed.key.len(),
+        Some(Content::Public(bytes)) => bytes.len(),
+        None => 0,
+    }
+}
+
+/// How long a key provider may take for one vault.
+const KEY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What one volume's values may have together: a message, less room for names.
+pub(super) const MAX_VOLUME_BYTES: usize = MAX_MESSAGE_BYTES - 4 * 1024 * 1024;

@@ -1,0 +1,145 @@
+//! What releases tell Prometheus. Labels come from closed enums, never from a name or a text.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use secretvault_delivery::v1::Reason;
+use serde::Serialize;
+
+/// The metrics of the Delivery service. Clones count together.
+#[derive(Clone, Debug)]
+pub struct ReleaseMetrics {
+    verdicts: Family<VerdictLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    duration: Histogram,
+}
+
+impl ReleaseMetrics {
+    /// Counters at zero, not registered.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            verdicts: Family::default(),
+            requests: Family::default(),
+            duration: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+        }
+    }
+
+    /// Makes the metrics visible.
+    pub fn register(&self, registry: &mut Registry) {
+        let release = registry.sub_registry_with_prefix("release");
+        release.register(
+            "verdicts",
+            "Verdicts on volumes, by outcome",
+            self.verdicts.clone(),
+        );
+        release.register(
+            "requests",
+            "Requests of node agents, by outcome",
+            self.requests.clone(),
+        );
+        release.register_with_unit(
+            "duration",
+            "Time from a request to its answer",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+    }
+
+    pub(super) fn verdict(&self, outcome: VerdictOutcome) {
+        self.verdicts
+            .get_or_create(&VerdictLabels { outcome })
+            .inc();
+    }
+
+    pub(super) fn request(&self, outcome: RequestOutcome, seconds: f64) {
+        self.requests
+            .get_or_create(&RequestLabels { outcome })
+            .inc();
+        self.duration.observe(seconds);
+    }
+}
+
+impl Default for ReleaseMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    outcome: VerdictOutcome,
+}
+
+/// How a decision ended: the audit log's word for it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue, Serialize)]
+pub(super) enum VerdictOutcome {
+    /// Of a whole request, before any volume was looked at.
+    AgentRejected,
+    Behind,
+    Damaged,
+    Forbidden,
+    Granted,
+    InvalidRequest,
+    KeyUnavailable,
+    NotFound,
+    PodMismatch,
+    TokenRejected,
+}
+
+impl From<Reason> for VerdictOutcome {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Behind => Self::Behind,
+            Reason::Damaged => Self::Damaged,
+            Reason::Forbidden => Self::Forbidden,
+            Reason::InvalidRequest | Reason::Unspecified => Self::InvalidRequest,
+            Reason::KeyUnavailable => Self::KeyUnavailable,
+            Reason::NotFound => Self::NotFound,
+            Reason::PodMismatch => Self::PodMismatch,
+            Reason::TokenRejected => Self::TokenRejected,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    outcome: RequestOutcome,
+}
+
+/// How one request of an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum RequestOutcome {
+    AgentRejected,
+    Answered,
+    Invalid,
+    Unavailable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_counted_by_outcome() {
+        let metrics = ReleaseMetrics::new();
+        let mut registry = Registry::with_prefix("secretvault");
+        metrics.register(&mut registry);
+        metrics.verdict(VerdictOutcome::Granted);
+        metrics.verdict(Reason::NotFound.into());
+        metrics.request(RequestOutcome::Answered, 0.002);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let expected = [
+            "secretvault_release_verdicts_total{outcome=\"Granted\"} 1",
+            "secretvault_release_verdicts_total{outcome=\"NotFound\"} 1",
+            "secretvault_release_requests_total{outcome=\"Answered\"} 1",
+            "secretvault_release_duration_seconds_count 1",
+        ];
+        for line in expected {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
+}

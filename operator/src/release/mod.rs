@@ -1,0 +1,37 @@
+//! Release: decides which files a pod may have, and hands out the keys of exactly those.
+//!
+//! The modules stand in the order of a request: who asks, what is asked, whether the pod lives,
+//! what is refused, what is granted, what is told about it.
+//!
+//! # Guarantees
+//! * Nothing is believed because an agent says it: an agent proves itself and each pod with a
+//!   token, and the API server is asked about both, and about the pod itself.
+//! * A grant holds envelopes and the keys of the allowed entries, each of which opens one
+//!   envelope. It never holds a data key or an opened value.
+//! * An agent that is cut off from the API server, or a replica that is, changes nothing in
+//!   running pods: it gets, or gives, no verdict.
+
+pub mod identity;
+mod review;
+
+mod asked;
+mod pod;
+
+mod denied;
+mod grant;
+mod verdict;
+
+mod audit;
+mod metrics;
+
+mod gate;
+mod service;
+
+pub use audit::Audit;
+pub use metrics::ReleaseMetrics;
+pub use service::{AGENT_ACCOUNT, Parts, router};
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Token reviews: asks the API server whose a token is.
+//!
+//! # Guarantees
+//! * A review that says "valid" is used again for at most [`VALID_FOR`], counted from when it was
+//!   *asked*: a thousand pods of one vault must not be thousands of API calls, and an agent's own
+//!   token comes with every call. Nothing else is remembered: a token that was refused is reviewed
+//!   anew.
+//! * Callers with the same token at the same time share one request.
+//! * The cache holds hashes of tokens, not tokens, and at most [`CAPACITY`] of them.
+//!
+//! # Errors
+//! An API server that cannot be asked is a [`Fault`], never a refusal.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use zeroize::Zeroize;
+
+use crate::vaults::Fault;
+
+/// Reviews tokens, and remembers the valid ones briefly.
+pub(super) struct Reviews {
+    client: Client,
+    cache: Mutex<Cache>,
+}
+
+impl Reviews {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// Asks whose a token is, for one audience.
+    pub(super) async fn review(&self, token: &str, audience: &'static str) -> Answer {
+        let key = CacheKey::new(token, audience);
+        let flight = self.cache().join(key, Instant::now(), || {
+            let request = ask(self.client.clone(), token.to_owned(), audience);
+            request.boxed().shared()
+        });
+        let answer = flight.clone().await;
+        if !is_valid(&answer) {
+            self.cache().forget(key, &flight);
+        }
+        answer
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the API server says of a token. Holds no token.
+pub(super) type Answer = Result<Arc<TokenReviewStatus>, Fault>;
+
+type Flight = Shared<BoxFuture<'static, Answer>>;
+
+fn is_valid(answer: &Answer) -> bool {
+    answer
+        .as_ref()
+        .is_ok_and(|status| status.authenticated == Some(true))
+}
+
+async fn ask(client: Client, token: String, audience: &'static str) -> Answer {
+    let mut review = TokenReview {
+        spec: TokenReviewSpec {
+            audiences: Some(vec![audience.to_owned()]),
+            token: Some(token),
+        },
+        ..TokenReview::default()
+    };
+    let api = Api::<TokenReview>::all(client);
+    let answer = Fault::within(DEADLINE, api.create(&PostParams::default(), &review)).await;
+    review.spec.token.zeroize();
+    let mut answer = answer?;
+    answer.spec.token.zeroize();
+    Ok(Arc::new(answer.status.ok_or(Fault::Answer)?))
+}
+
+/// SHA-256 of audience and token: a dump of the cache yields no token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct CacheKey([u8; 32]);
+
+impl CacheKey {
+    fn new(token: &str, audience: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(audience.as_bytes());
+        hash.update([0]);
+        hash.update(token.as_bytes());
+        Self(hash.finalize().into())
+    }
+}
+
+#[derive(Default)]
+struct Cache(HashMap<CacheKey, Slot>);
+
+struct Slot {
+    since: Instant,
+    flight: Flight,
+}
+
+impl Cache {
+    /// The answer that is there or on its way, or else a new one.
+    fn join(&mut self, key: CacheKey, now: Instant, start: impl FnOnce() -> Flight) -> Flight {
+        if let Some(slot) = self.0.get(&key).filter(|slot| slot.is_recent(now)) {
+            return slot.flight.clone();
+        }
+        let flight = start();
+        self.make_room(now);
+        if self.0.len() < CAPACITY {
+            self.0.insert(
+                key,
+                Slot {
+                    since: now,
+                    flight: flight.clone(),
+                },
+            );
+        }
+        flight
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.0.len() >= CAPACITY {
+            self.0.retain(|_, slot| slot.is_recent(now));
+        }
+    }
+
+    fn forget(&mut self, key: CacheKey, flight: &Flight) {
+        if self
+            .0
+            .get(&key)
+            .is_some_and(|slot| slot.flight.ptr_eq(flight))
+        {
+            self.0.remove(&key);
+        }
+    }
+}
+
+impl Slot {
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < VALID_FOR
+    }
+}
+
+/// How long a valid review is used again.
+const VALID_FOR: Duration = Duration::from_secs(10);
+
+/// How long one review may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Tokens that are remembered: ten seconds of 400 new ones a second.
+const CAPACITY: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::release::fake::{ApiServer, Token};
+
+    const AUDIENCE: &str = secretvault_delivery::POD_AUDIENCE;
+
+    fn setup() -> (ApiServer, Reviews) {
+        let server = ApiServer::new();
+        server.token("t-valid", Token::of_pod("shop", "web-0"));
+        let reviews = Reviews::new(server.client());
+        (server, reviews)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_valid_review_is_used_again_for_ten_seconds_and_then_asked_anew() {
+        let (server, reviews) = setup();
+        for (seconds, calls) in [(0, 1), (9, 1), (1, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+            assert_eq!(server.reviews(), calls, "after {seconds} s more");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_audience_is_another_question() {
+        let (server, reviews) = setup();
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(!is_valid(&reviews.review("t-valid", "other").await));
+        assert_eq!(server.reviews(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_at_the_same_time_share_one_request() {
+        let (server, reviews) = setup();
+        let many = (0..64).map(|_| reviews.review("t-valid", AUDIENCE));
+        let answers = futures::future::join_all(many).await;
+        assert!(answers.iter().all(is_valid));
+        assert_eq!(server.reviews(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_not_remembered() {
+        let (server, reviews) = setup();
+        assert!(!is_valid(&reviews.review("t-late", AUDIENCE).await));
+        server.token("t-late", Token::of_pod("shop", "web-0"));
+        assert!(is_valid(&reviews.review("t-late", AUDIENCE).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_fails_is_a_fault_and_not_remembered() {
+        let (server, reviews) = setup();
+        server.fail_with(Some(500));
+        assert_eq!(
+            reviews.review("t-valid", AUDIENCE).await,
+            Err(Fault::Status(500))
+        );
+        server.fail_with(None);
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_hangs_is_a_fault_after_three_seconds() {
+        let (server, reviews) = setup();
+        server.hang(true);
+        let begun = Instant::now();
+        assert_eq!(
+            reviews.review("t-valid", AUDIENCE).await,
+            Err(Fault::Timeout)
+        );
+        assert_eq!(begun.elapsed(), DEADLINE);
+        server.hang(false);
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cache_is_bounded_and_a_full_one_still_answers() {
+        let (server, reviews) = setup();
+        let fill = |count| {
+            let mut cache = reviews.cache();
+            for index in 0..count {
+                let key = CacheKey::new(&format!("t-{index}"), AUDIENCE);
+                let answer = || futures::future::ready(Err(Fault::Timeout)).boxed().shared();
+                drop(cache.join(key, Instant::now(), answer));
+            }
+            cache.0.len()
+        };
+        assert_eq!(fill(CAPACITY + 10), CAPACITY);
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert_eq!(server.reviews(), 2, "there was no room to remember it");
+        tokio::time::advance(VALID_FOR).await;
+        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert_eq!(reviews.cache().0.len(), 1, "what is old makes room");
+    }
+}

@@ -1,0 +1,223 @@
+//! The verdict on one volume, from its pod's token to its files.
+//!
+//! The steps, each of which can end it: the token is reviewed, and must prove the pod that the
+//! agent names, on the agent's own node; the volume's attributes are read; the pod itself is read
+//! and must live; this replica must not be behind what the volume shows already; the plan says
+//! which files the pod may have; keys are derived for exactly those.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::TokenReviewStatus;
+use kube::Client;
+use kube::api::Api;
+use secretvault_crds::SecretVault;
+use secretvault_delivery::POD_AUDIENCE;
+use secretvault_delivery::v1::Volume;
+use secretvault_vault::plan::{HeldVault, Refusal, plan};
+use secretvault_vault::{Subject, VaultRef};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::asked::{Asked, claimed_pod};
+use super::audit::{AuditError, AuditedPod};
+use super::denied::Denied;
+use super::grant::{self, Granted, Snapshot};
+use super::identity::{AgentIdentity, PodIdentity};
+use super::pod;
+use super::review::Reviews;
+use crate::keys::Providers;
+use crate::vaults::{Fault, Seen, Vaults};
+
+/// What a verdict is made of.
+pub(super) struct Judge {
+    pub(super) client: Client,
+    pub(super) vaults: Vaults,
+    pub(super) providers: Providers,
+    pub(super) reviews: Reviews,
+}
+
+/// The verdict, and the pod it is about as far as that was proved.
+pub(super) struct Decision {
+    pub(super) pod: AuditedPod,
+    pub(super) verdict: Result<Granted, Denied>,
+}
+
+/// Why there is no verdict: the operator cannot serve now. Never a denial, and no volume changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Unavailable {
+    /// A verdict that cannot be logged is not given.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Too many requests at once.
+    #[error("this replica is busy")]
+    Busy,
+    /// The API server could not be asked.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The whole request took too long.
+    #[error("the request took too long")]
+    Slow,
+    /// What this replica sees is too old, or not there yet.
+    #[error("this replica has not heard of the API server for too long")]
+    Stale,
+}
+
+impl Judge {
+    /// Decides about one volume of an agent.
+    ///
+    /// # Errors
+    /// Only if the operator cannot serve; everything about the volume is in the decision.
+    pub(super) async fn decide(
+        &self,
+        volume: &Volume,
+        agent: &AgentIdentity,
+    ) -> Result<Decision, Unavailable> {
+        let claimed = claimed_pod(volume);
+        let status = self.review(volume).await?;
+        let identity = match PodIdentity::accept(&status) {
+            Ok(identity) => identity,
+            Err(error) => {
+                let pod = AuditedPod::from(&claimed);
+                return Ok(Decision {
+                    pod,
+                    verdict: Err(error.into()),
+                });
+            }
+        };
+        let pod = AuditedPod::from(&identity);
+        let proved = identity
+            .is_named_by(&claimed)
+            .and_then(|()| identity.on_node_of(agent));
+        let verdict = match proved {
+            Ok(()) => self.decide_for(&identity, volume).await?,
+            Err(error) => Err(error.into()),
+        };
+        Ok(Decision { pod, verdict })
+    }
+
+    /// A token that no API server would have made is not worth a call.
+    async fn review(&self, volume: &Volume) -> Result<Arc<TokenReviewStatus>, Unavailable> {
+        let token = &volume.pod_token;
+        if token.is_empty() || token.len() > MAX_TOKEN {
+            return Ok(Arc::default());
+        }
+        Ok(self.reviews.review(token, POD_AUDIENCE).await?)
+    }
+
+    /// The verdict for a pod whose token is proved.
+    async fn decide_for(
+        &self,
+        identity: &PodIdentity,
+        volume: &Volume,
+    ) -> Result<Result<Granted, Denied>, Unavailable> {
+        let asked = match Asked::parse(volume, &identity.namespace) {
+            Ok(asked) => asked,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let living = pod::read(&self.client, identity).await?;
+        let subject = match pod::subject(living.as_ref(), identity, asked.holds_files()) {
+            Ok(subject) => subject,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        if let Some(vault) = self.behind(&asked).await? {
+            return Ok(Err(Denied::Behind { vault }));
+        }
+        Ok(self.grant(&asked, &subject).await?)
+    }
+
+    async fn grant(
+        &self,
+        asked: &Asked,
+        subject: &Subject,
+    ) -> Result<Result<Granted, Denied>, Unavailable> {
+        if !self.vaults.is_fresh(Instant::now()) {
+            return Err(Unavailable::Stale);
+        }
+        let snapshot = match self.snapshot(&asked.request.vaults, subject) {
+            Ok(snapshot) => snapshot,
+            Err(denied) => return Ok(Err(denied)),
+        };
+        let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
+        let plan = match plan(&asked.request, subject, seen, &asked.held) {
+            Ok(plan) => plan,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        Ok(grant::fill(plan, &snapshot, &self.providers).await)
+    }
+
+    /// The vaults of the request, all as of now.
+    ///
+    /// # Errors
+    /// One cannot be read. It must not look deleted: its files would go from running pods. Another
+    /// namespace's is spoken of as if it were missing.
+    fn snapshot(&self, vaults: &[VaultRef], subject: &Subject) -> Result<Snapshot, Denied> {
+        let mut snapshot = Snapshot::new();
+        for vault in vaults {
+            match self.vaults.seen(vault) {
+                None => {}
+                Some(Seen::Readable(seen)) => {
+                    snapshot.insert(vault.clone(), seen);
+                }
+                Some(Seen::Unreadable { .. }) => return Err(unreadable(vault, subject)),
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The first vault that the volume has seen later than this replica, after a short wait.
+    async fn behind(&self, asked: &Asked) -> Result<Option<VaultRef>, Unavailable> {
+        let deadline = Instant::now() + CATCH_UP;
+        for held in &asked.held.vaults {
+            if !asked.request.vaults.contains(&held.reference) {
+                continue;
+            }
+            if self.may_be_behind(held).await?
+                && !self
+                    .vaults
+                    .wait_for(&held.reference, &held.uid, held.generation, deadline)
+                    .await
+            {
+                return Ok(Some(held.reference.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A vault that is not in the view was deleted, or has not arrived yet: only the API server
+    /// knows, and the difference is whether a running pod's files go.
+    async fn may_be_behind(&self, held: &HeldVault) -> Result<bool, Unavailable> {
+        let seen = self.vaults.seen(&held.reference);
+        if let Some((uid, generation)) = seen.as_ref().map(Seen::version)
+            && uid == held.uid
+        {
+            return Ok(generation < held.generation);
+        }
+        let vaults = Api::<SecretVault>::namespaced(self.client.clone(), &held.reference.namespace);
+        let stored = vaults.get_metadata_opt(&held.reference.name);
+        let stored = Fault::within(READ_DEADLINE, stored).await?;
+        Ok(stored.is_some_and(|stored| stored.metadata.uid.as_deref() == Some(&held.uid)))
+    }
+}
+
+fn unreadable(vault: &VaultRef, subject: &Subject) -> Denied {
+    if vault.namespace == subject.namespace {
+        return Denied::Unreadable {
+            vault: vault.clone(),
+        };
+    }
+    Denied::Refusal(Refusal::Forbidden {
+        account: format!("{}/{}", subject.namespace, subject.service_account),
+        vaults: vec![vault.clone()],
+        entry: None,
+    })
+}
+
+/// A token's size: kubelet's have about one KiB.
+pub(super) const MAX_TOKEN: usize = 16 * 1024;
+
+/// How long a replica that is behind waits.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// How long reading one vault's metadata may take.
+const READ_DEADLINE: Duration = Duration::from_secs(3);
