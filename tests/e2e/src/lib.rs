@@ -1,1 +1,26 @@
-//! Under construction.
+//! What the tests on the cluster are written in: kubectl as a person would type it, pods that read
+//! as prose, and patience with a bound.
+//!
+//! Run by `make test-cluster`, inside the cluster's network (`tests/cluster/enter`).
+
+mod kubectl;
+mod lock;
+mod pod;
+mod wait;
+
+pub use kubectl::{Answer, Namespace, kubectl, kubectl_with};
+pub use lock::{alone, together};
+pub use pod::Pod;
+pub use wait::{PATIENCE, eventually, eventually_within};
+
+/// Where SecretVault is installed.
+pub const SYSTEM: &str = "secretvault-system";
+
+/// Where the cluster keeps its state on the host's disk.
+pub const STATE: &str = "/var/lib/secretvault-cluster";
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,167 @@
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What kubectl said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Whether it exited with 0.
+    pub succeeded: bool,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Its output, if it succeeded.
+    #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn expect_success(self) -> String {
+        match self.into_result() {
+            Ok(stdout) => stdout,
+            Err(stderr) => panic!("kubectl failed: {stderr}"),
+        }
+    }
+
+    /// Its complaint, if it failed.
+    #[must_use]
+    pub fn expect_failure(self) -> String {
+        assert!(!self.succeeded, "kubectl succeeded: {}", self.stdout);
+        self.stderr
+    }
+
+    /// Its output or its complaint.
+    ///
+    /// # Errors
+    /// Its standard error, if it failed.
+    pub fn into_result(self) -> Result<String, String> {
+        if self.succeeded {
+            Ok(self.stdout)
+        } else {
+            Err(self.stderr)
+        }
+    }
+}
+
+/// Runs kubectl.
+#[must_use]
+pub fn kubectl(arguments: &[&str]) -> Answer {
+    kubectl_with(arguments, "")
+}
+
+/// Runs kubectl with a text on its standard input.
+#[must_use]
+#[expect(clippy::expect_used, reason = "without kubectl there is no test")]
+pub fn kubectl_with(arguments: &[&str], input: &str) -> Answer {
+    let mut child = Command::new("kubectl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl runs: are the tests started by tests/cluster-tests?");
+    // Beside the reading: neither side waits for the other, however long the texts are.
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("kubectl ends");
+    // kubectl may end without having read everything.
+    let _ = writer.join();
+    Answer {
+        succeeded: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A namespace of a test's own. Deleted when it drops.
+pub struct Namespace(String);
+
+impl Namespace {
+    /// Makes `prefix-RANDOM`.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without randomness cannot run")]
+    pub fn create(prefix: &str) -> Self {
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).expect("randomness");
+        let name = format!("{prefix}-{:08x}", u32::from_be_bytes(random));
+        let _ = kubectl(&["create", "namespace", &name]).expect_success();
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Runs kubectl in this namespace.
+    #[must_use]
+    pub fn kubectl(&self, arguments: &[&str]) -> Answer {
+        self.kubectl_with(arguments, "")
+    }
+
+    /// Runs kubectl in this namespace with a text on its standard input.
+    #[must_use]
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Answer {
+        kubectl_with(&[&["--namespace", &self.0], arguments].concat(), input)
+    }
+
+    /// Applies manifests in this namespace, as `kubectl apply -f -`.
+    #[must_use]
+    pub fn apply(&self, manifests: &str) -> Answer {
+        self.kubectl_with(&["apply", "-f", "-"], manifests)
+    }
+
+    /// An object as JSON, or the complaint.
+    ///
+    /// # Errors
+    /// kubectl's standard error.
+    pub fn try_get(&self, object: &str) -> Result<Value, String> {
+        let text = self.kubectl(&["get", object, "-o", "json"]).into_result()?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    /// An object as JSON.
+    #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn get(&self, object: &str) -> Value {
+        self.try_get(object)
+            .unwrap_or_else(|error| panic!("get {object}: {error}"))
+    }
+
+    /// The messages of all Events about an object, joined by lines.
+    #[must_use]
+    pub fn events(&self, object_name: &str) -> String {
+        let selector = format!("involvedObject.name={object_name}");
+        let path = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
+        self.kubectl(&["get", "events", "--field-selector", &selector, "-o", path])
+            .expect_success()
+    }
+
+    /// Runs a shell command in a pod.
+    #[must_use]
+    pub fn sh(&self, pod: &str, script: &str) -> Answer {
+        self.kubectl(&["exec", pod, "--", "sh", "-c", script])
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("SECRETVAULT_KEEP_FAILED").is_some() {
+            eprintln_namespace(&self.0);
+            return;
+        }
+        let _ = kubectl(&["delete", "namespace", &self.0, "--wait=false"]);
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "for the person who looks at a failed test"
+)]
+fn eprintln_namespace(name: &str) {
+    eprintln!("namespace {name} is kept for you to look at");
+}

@@ -1,0 +1,4 @@
+//! SecretVault on a real Kubernetes, in the order of the story: the quickstart, what is applied,
+//! what is mounted, who may, what is never seen, and what happens when parts fail.
+
+mod quickstart;
