@@ -58,14 +58,15 @@ An image reference. Called with (dict "image" .Values.operator.image "root" $).
 {{- end }}
 
 {{/*
-Annotations by which Prometheus finds a pod. Called with (dict "port" 8080 "root" $).
+Annotations of a part's pods. Called with (dict "container" "operator" "own" .Values.operator.podAnnotations "root" $).
 */}}
-{{- define "secretvault.scrape" -}}
+{{- define "secretvault.podAnnotations" -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" .container -}}
 {{- if .root.Values.metrics.scrapeAnnotations -}}
-prometheus.io/scrape: "true"
-prometheus.io/port: {{ .port | quote }}
-prometheus.io/path: /metrics
+{{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" "8080" "prometheus.io/path" "/metrics" -}}
+{{- $annotations = mergeOverwrite $annotations $scrape -}}
 {{- end -}}
+{{- mergeOverwrite $annotations .root.Values.podAnnotations .own | toYaml -}}
 {{- end }}
 
 {{/*
