@@ -56,7 +56,7 @@ hold_lock() {
     mkdir -p "$CACHE"
     exec 9>"$CACHE/$1.lock"
     flock --nonblock 9 || {
-        say "waiting for another $1 to finish"
+        say "waiting for another $1 command to finish"
         flock 9
     }
 }

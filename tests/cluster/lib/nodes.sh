@@ -30,6 +30,9 @@ node_daemon() {
 
 start_holders() {
     local node linked=yes
+    # Without the API server's network all other parts would wait for dead connections to time
+    # out, most of a minute; starting everything anew is quicker and keeps etcd's data, too.
+    alive node-a-holder || stop_all
     for node in "${NODES[@]}"; do
         alive "$node-holder" && continue
         start_holder "$node"
@@ -42,7 +45,6 @@ start_holder() {
     local node=$1
     # What outlived its holder runs in a network that nothing new can join.
     stop_node "$node"
-    [[ $node != node-a ]] || stop_control_plane
     mkdir -p "$STATE/$node"/{kubelet,containerd,cni,log/containers}
     make_mount_points
     daemon "$node-holder" unshare --net --mount --propagation private \
