@@ -11,6 +11,12 @@ pub mod tls;
 
 pub mod serve;
 
+pub mod keys;
+pub mod vaults;
+
+pub mod admission;
+pub mod release;
+
 pub mod health;
 pub mod metrics;
 

@@ -9,15 +9,21 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::{admission::WebhookMetrics, release::ReleaseMetrics};
+
 /// All metric families. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Of the controllers.
     pub controllers: ControllerMetrics,
+    /// Of the release protocol.
+    pub release: ReleaseMetrics,
     /// Of the servers.
     pub servers: ServerMetrics,
     /// Of the certificates.
     pub tls: TlsMetrics,
+    /// Of the vault webhook.
+    pub webhook: WebhookMetrics,
 }
 
 impl Metrics {
@@ -25,8 +31,10 @@ impl Metrics {
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("secretvault");
         self.controllers.register(&mut registry);
+        self.release.register(&mut registry);
         self.servers.register(&mut registry);
         self.tls.register(&mut registry);
+        self.webhook.register(&mut registry);
         registry
     }
 }

@@ -13,6 +13,7 @@ use kube::Client;
 use rustls::ServerConfig;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -20,12 +21,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
+    admission::{self, Webhook},
     config::{Overlay, Settings},
     health::{self, Readiness},
+    keys::{self, Providers},
     metrics::{Metrics, ServerName},
     process,
+    release::{self, Audit},
     serve::{Server, listen},
     tls::{AuthorityStore, Keeper, ServingCertificate, server_config, service_names},
+    vaults::Vaults,
 };
 
 /// Runs the operator until it is told to end.
@@ -65,6 +70,13 @@ struct Operator {
     settings: Settings,
     client: Client,
     metrics: Metrics,
+    /// What this replica knows of the key providers.
+    providers: Providers,
+    /// Whether it has read them at least once.
+    providers_read: watch::Sender<bool>,
+    audit: Audit,
+    /// What it knows of the vaults.
+    vaults: Vaults,
     serving: Arc<ServingCertificate>,
     tls: Arc<ServerConfig>,
     tasks: JoinSet<&'static str>,
@@ -83,6 +95,10 @@ impl Operator {
             settings,
             client,
             metrics: Metrics::default(),
+            providers: Providers::new(),
+            providers_read: watch::Sender::new(false),
+            audit: Audit::stdout().context("the audit log cannot be started")?,
+            vaults: Vaults::new(),
             tasks: JoinSet::new(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -92,16 +108,17 @@ impl Operator {
     /// Starts every task. Each replica serves; only the controllers wait for the lease.
     async fn start(&mut self) -> anyhow::Result<()> {
         self.keep_certificate();
+        self.watch();
         self.serve(
             ServerName::Webhook,
             self.settings.webhook_port,
-            Router::new(),
+            admission::router(self.webhook()),
         )
         .await?;
         self.serve(
             ServerName::Release,
             self.settings.release_port,
-            Router::new(),
+            release::router(self.release()),
         )
         .await?;
         let health = health::router(self.readiness(), self.metrics.registry());
@@ -117,6 +134,39 @@ impl Operator {
             metrics: self.metrics.tls.clone(),
         };
         self.spawn("certificate", keeper.run(self.stop.clone()));
+    }
+
+    /// Follows what every replica must know to serve.
+    fn watch(&mut self) {
+        let vaults = self.vaults.clone();
+        let client = self.client.clone();
+        self.spawn("vaults", async move { vaults.run(client).await });
+        let keys = keys::watch::run(
+            self.client.clone(),
+            self.settings.namespace.clone(),
+            self.providers.clone(),
+            self.providers_read.clone(),
+        );
+        self.spawn("key providers", keys);
+    }
+
+    fn webhook(&self) -> Webhook {
+        Webhook::new(
+            self.client.clone(),
+            self.providers.clone(),
+            self.metrics.webhook.clone(),
+        )
+    }
+
+    fn release(&self) -> release::Parts {
+        release::Parts {
+            client: self.client.clone(),
+            namespace: self.settings.namespace.clone(),
+            vaults: self.vaults.clone(),
+            providers: self.providers.clone(),
+            audit: self.audit.clone(),
+            metrics: self.metrics.release.clone(),
+        }
     }
 
     async fn serve(&mut self, name: ServerName, port: u16, router: Router) -> anyhow::Result<()> {
@@ -138,7 +188,10 @@ impl Operator {
 
     fn readiness(&self) -> Readiness {
         let (serving, leaving) = (Arc::clone(&self.serving), self.leaving.clone());
+        let (vaults, providers) = (self.vaults.clone(), self.providers_read.subscribe());
         Readiness::default()
+            .with("vaults", move || vaults.synced())
+            .with("key providers", move || *providers.borrow())
             .with("serving certificate", move || {
                 serving.is_valid(jiff::Timestamp::now())
             })

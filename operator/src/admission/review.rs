@@ -28,7 +28,7 @@ pub struct Webhook {
 }
 
 /// Counts reviews by outcome.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct WebhookMetrics {
     reviews: Family<Outcome, Counter>,
 }
