@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_ALTERNATIVES, MAX_DESCRIPTION, MAX_SELECTOR_TERMS};
+use crate::{
+    limits::{MAX_ALTERNATIVES, MAX_DESCRIPTION, MAX_SELECTOR_TERMS},
+    rules,
+};
 
 /// One rule: a pod may have an entry if every condition that the rule states holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessRule {
     /// What the rule is for, in words.
@@ -19,7 +21,10 @@ pub struct AccessRule {
     /// Service accounts, one of which the pod must run as. "*" stands for any characters.
     /// Absent: every service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(min = 1, max = MAX_ALTERNATIVES),
+        inner(length(min = 1, max = 253), regex(pattern = "^[-a-z0-9.*]+$"))
+    )]
     pub service_accounts: Option<Vec<String>>,
     /// Namespaces, one of which the pod must be in. Absent: the vault's own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,26 +35,35 @@ pub struct AccessRule {
     /// Entries that the rule is about: names, or patterns in which "*" stands for any characters
     /// within a segment and a segment "**" for any number of segments. Absent: every entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(min = 1, max = MAX_ALTERNATIVES),
+        inner(length(min = 1, max = 253), regex(pattern = "^[-A-Za-z0-9._*]+(/[-A-Za-z0-9._*]+)*$"))
+    )]
     pub entries: Option<Vec<String>>,
 }
 
 /// The namespaces that a rule is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceRule {
     /// Namespaces by name. The vault's own is among them only if it is named too.
-    #[schemars(length(min = 1, max = MAX_ALTERNATIVES), inner(length(min = 1, max = 63)))]
+    #[schemars(
+        length(min = 1, max = MAX_ALTERNATIVES),
+        inner(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
+    )]
     pub names: Vec<String>,
 }
 
 /// Conditions on a pod's labels, all of which must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSelector {
     /// Labels that the pod must have, with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = MAX_SELECTOR_TERMS))]
+    #[schemars(extend(
+        "maxProperties" = MAX_SELECTOR_TERMS,
+        "additionalProperties" = { "type": "string", "maxLength": 63 }
+    ))]
     pub match_labels: BTreeMap<String, String>,
     /// Further conditions on labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,7 +72,8 @@ pub struct PodSelector {
 }
 
 /// One condition on one label.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = rules::label_expression()))]
 #[serde(rename_all = "camelCase")]
 pub struct LabelExpression {
     /// The label's key.

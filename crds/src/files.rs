@@ -1,12 +1,15 @@
 //! How entries land: owner, group, mode, path.
 
-use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_ENTRY_NAME, MAX_OWNER_ID};
+use crate::{
+    limits::{MAX_ENTRY_NAME, MAX_OWNER_ID},
+    rules,
+};
 
 /// What a file has when nobody says more about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileDefaults {
     /// The user that owns the files, as a number. Default: 0.
@@ -25,7 +28,8 @@ pub struct FileDefaults {
 }
 
 /// How one entry lands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = rules::file()))]
 #[serde(rename_all = "camelCase")]
 pub struct FileRule {
     /// The entry, one of the vault's own.

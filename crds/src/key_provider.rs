@@ -1,11 +1,14 @@
 //! `KeyProvider`: what wraps the data keys of vaults.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules;
+
 /// Where the keys are that wrap data keys. Exactly one kind of provider.
-#[derive(Clone, CustomResource, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, CustomResource, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "secretvault.dev",
     version = "v1alpha1",
@@ -62,9 +65,7 @@ use serde::{Deserialize, Serialize};
         description = "Since when the provider exists"
     )
 )]
-#[x_kube(validation = Rule::new("has(self.local)").message(
-    "exactly one kind of provider must be given: local"
-))]
+#[schemars(extend("x-kubernetes-validations" = rules::key_provider()))]
 #[serde(rename_all = "camelCase")]
 pub struct KeyProviderSpec {
     /// Keys of a keyring that the operator itself holds.
@@ -73,7 +74,7 @@ pub struct KeyProviderSpec {
 }
 
 /// Keys of a keyring that the operator itself holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalProvider {
     /// Where the keyring is. Exactly one of secret and file.
@@ -81,10 +82,8 @@ pub struct LocalProvider {
 }
 
 /// Where a keyring is: exactly one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.secret) != has(self.file)").message(
-    "exactly one of secret and file must be given"
-))]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = rules::keyring_source()))]
 #[serde(rename_all = "camelCase")]
 pub struct KeyringSource {
     /// A Secret in the operator's own namespace. Easy, but the keys then lie beside what they
@@ -97,7 +96,7 @@ pub struct KeyringSource {
 }
 
 /// A Secret in the operator's own namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyringSecret {
     /// The Secret's name.
@@ -113,7 +112,7 @@ pub struct KeyringSecret {
 }
 
 /// A file mounted into the operator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyringFile {
     /// The file's absolute path in the operator's container.
@@ -122,7 +121,7 @@ pub struct KeyringFile {
 }
 
 /// What the operator found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyProviderStatus {
     /// The generation of the spec that this status speaks of.
@@ -130,8 +129,7 @@ pub struct KeyProviderStatus {
     pub observed_generation: Option<i64>,
     /// What is known about the provider. Ready: whether it can wrap and unwrap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The key that wraps new data keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,11 +4,6 @@
 //! The generated CustomResourceDefinitions are committed in `crds/generated/`; a test compares them
 //! with the code.
 
-#![allow(
-    unreachable_pub,
-    reason = "kube's KubeSchema copies each struct, as it is, into a function"
-)]
-
 pub mod api;
 pub mod generate;
 pub mod limits;

@@ -13,7 +13,10 @@ use kube::{
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::secret_vault::{SecretVault, SecretVaultDefinition, SecretVaultSpec, SecretVaultStatus};
+use crate::{
+    generate,
+    secret_vault::{SecretVault, SecretVaultDefinition, SecretVaultSpec, SecretVaultStatus},
+};
 
 impl SecretVault {
     /// Makes a vault of a name and a spec.
@@ -47,7 +50,7 @@ impl Serialize for SecretVault {
 
 impl CustomResourceExt for SecretVault {
     fn crd() -> CustomResourceDefinition {
-        SecretVaultDefinition::crd()
+        generate::secret_vault_definition()
     }
 
     fn crd_name() -> &'static str {

@@ -4,125 +4,220 @@
 //! * No message holds a value. Rules that judge values stand on the *map* (the API server echoes
 //!   the value of a string that a rule, `pattern`, `format` or `enum` refuses, but of a map only its
 //!   type), and their messages are static. Messages may name entries.
-//! * Every rule is bounded: each map, list and string in the schema has a limit, so that the API
-//!   server's cost estimate accepts the rules.
+//! * Every rule is bounded: each map, list and string that one looks at has a limit in the schema,
+//!   so that the API server's cost estimate accepts it; and at the limits, what it really costs
+//!   stays below what the API server grants one object.
+//!
+//! # Caveats
+//! Left to admission, and to [`parse`](crate::SecretVault::parse): two entries that land at one
+//! path, or one below the other (comparing all pairs costs too much), and what a pattern means
+//! beyond its characters.
 
-use kube::core::{Message, Rule};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
 use crate::limits::{MAX_ENTRIES, MAX_ENTRY_NAME, MAX_SEALED_TOTAL};
 
-/// The four maps of entries, as they are spelled in an object.
-const MAPS: [&str; 4] = ["data", "binaryData", "publicData", "publicBinaryData"];
+/// Of `data` and `binaryData`.
+pub(crate) fn secret_entries() -> Vec<ValidationRule> {
+    [vec![sealed()], entries()].concat()
+}
+
+/// Of `publicData` and `publicBinaryData`.
+pub(crate) fn entries() -> Vec<ValidationRule> {
+    vec![entry_name_length(), entry_name_form()]
+}
+
+/// Of the spec as a whole.
+pub(crate) fn vault() -> Vec<ValidationRule> {
+    let [data, binary, public, public_binary] = MAPS;
+    vec![
+        entry_count(),
+        sealed_total(),
+        disjoint(data, binary),
+        disjoint(data, public),
+        disjoint(data, public_binary),
+        disjoint(binary, public),
+        disjoint(binary, public_binary),
+        disjoint(public, public_binary),
+        files_known(),
+        immutable(),
+    ]
+}
+
+/// Of one file rule.
+pub(crate) fn file() -> Vec<ValidationRule> {
+    vec![rule(
+        format!("!has(self.path) || {}", entry_name("self.path")),
+        format!("a path is {NAME_FORM}"),
+    )]
+}
+
+/// Of one label expression.
+pub(crate) fn label_expression() -> Vec<ValidationRule> {
+    vec![rule(
+        "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        "In and NotIn need at least one value, Exists and DoesNotExist take none",
+    )]
+}
+
+/// Of a key provider's spec.
+pub(crate) fn key_provider() -> Vec<ValidationRule> {
+    vec![rule(
+        "has(self.local)",
+        "exactly one kind of provider must be given: local",
+    )]
+}
+
+/// Of a keyring's source.
+pub(crate) fn keyring_source() -> Vec<ValidationRule> {
+    vec![rule(
+        "has(self.secret) != has(self.file)",
+        "exactly one of secret and file must be given",
+    )]
+}
 
 /// A map's values are all sealed. Static message: see the module's guarantees.
-pub(crate) fn sealed() -> Rule {
-    Rule::new("self.all(k, self[k].startsWith('sv1:') || self[k].startsWith('git1:'))").message(
+fn sealed() -> ValidationRule {
+    rule(
+        "self.all(k, self[k].startsWith('sv1:') || self[k].startsWith('git1:'))",
         "every value must be sealed; is SecretVault's admission webhook installed and reachable?",
     )
 }
 
-/// A map's keys are not too long.
-pub(crate) fn entry_name_length() -> Rule {
+fn entry_name_length() -> ValidationRule {
     let limit = MAX_ENTRY_NAME;
-    rule(
-        format!("self.all(k, size(k) <= {limit})"),
-        format!(
-            "'entry ' + self.filter(k, size(k) > {limit})[0].substring(0, 80) + \
-             '… has too long a name: at most {limit} characters'"
-        ),
+    let static_message = format!("an entry's name has at most {limit} characters");
+    naming(
+        rule(format!("self.all(k, size(k) <= {limit})"), &static_message),
+        &format!("self.filter(k, size(k) > {limit})[0].substring(0, 80) + '…'"),
+        &static_message,
     )
 }
 
-/// A map's keys are entry names.
-pub(crate) fn entry_name_form() -> Rule {
-    let form = "k.matches('^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$') \
-                && !('/' + k).contains('/..') \
-                && !('/' + k + '/').contains('/./') \
-                && !(k + '/').startsWith('kubernetes.io/')";
-    let advice = "an entry's name is made of segments of letters, digits, '.', '_', '-', joined by \
-                  '/'; no segment is '.' or starts with '..', and the first is not 'kubernetes.io'";
-    rule(
-        format!("self.all(k, {form})"),
-        format!(
-            "'entry \"' + self.filter(k, !({form}))[0] + '\" is not allowed: {}'",
-            advice.replace('\'', "\\'")
-        ),
+fn entry_name_form() -> ValidationRule {
+    let static_message = format!("an entry's name is {NAME_FORM}");
+    let form = entry_name("k");
+    naming(
+        rule(format!("self.all(k, {form})"), &static_message),
+        &format!("self.filter(k, !({form}))[0]"),
+        &static_message,
     )
 }
 
-/// The four maps together are not too many entries.
-pub(crate) fn entry_count() -> Rule {
+/// Whether an expression is an entry's name, apart from its length.
+fn entry_name(name: &str) -> String {
+    format!(
+        "{name}.matches('^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$') \
+         && !('/' + {name}).contains('/..') \
+         && !('/' + {name} + '/').contains('/./') \
+         && !({name} + '/').startsWith('kubernetes.io/')"
+    )
+}
+
+fn entry_count() -> ValidationRule {
     let count = MAPS
         .map(|map| format!("(has(self.{map}) ? size(self.{map}) : 0)"))
         .join(" + ");
-    rule(
-        format!("{count} <= {MAX_ENTRIES}"),
-        format!(
-            "'the vault has ' + string({count}) + ' entries: at most {MAX_ENTRIES} are allowed, \
-             use a second vault'"
-        ),
-    )
+    let advice = format!("at most {MAX_ENTRIES} are allowed: use a second vault");
+    ValidationRule {
+        message_expression: Some(format!(
+            "'the vault has ' + string({count}) + ' entries, {advice}'"
+        )),
+        ..rule(
+            format!("{count} <= {MAX_ENTRIES}"),
+            format!("too many entries, {advice}"),
+        )
+    }
 }
 
-/// The sealed values together are not too long.
-pub(crate) fn sealed_total() -> Rule {
+fn sealed_total() -> ValidationRule {
     let total = ["data", "binaryData"]
         .map(|map| format!("(has(self.{map}) ? self.{map}.map(k, size(self.{map}[k])).sum() : 0)"))
         .join(" + ");
-    Rule::new(format!("{total} <= {MAX_SEALED_TOTAL}")).message(Message::Message(format!(
-        "the sealed values of a vault have at most {MAX_SEALED_TOTAL} characters in all: use a \
-             second vault"
-    )))
-}
-
-/// No entry is in two of the maps: six pairs.
-pub(crate) fn disjoint(one: &str, other: &str) -> Rule {
     rule(
+        format!("{total} <= {MAX_SEALED_TOTAL}"),
         format!(
-            "!has(self.{one}) || !has(self.{other}) || self.{one}.all(k, !(k in self.{other}))"
-        ),
-        format!(
-            "'entry \"' + self.{one}.filter(k, k in self.{other})[0] + \
-             '\" is in {one} and in {other}: keep one of the two'"
+            "the sealed values of data and binaryData have more than {MAX_SEALED_TOTAL} characters \
+             in all: use a second vault"
         ),
     )
 }
 
-/// Rules on files speak of entries that the vault has.
-pub(crate) fn files_known() -> Rule {
-    let known = MAPS
-        .map(|map| format!("has(self.{map}) && f.entry in self.{map}"))
-        .join(" || ");
-    rule(
-        format!("!has(self.files) || self.files.all(f, {known})"),
-        format!(
-            "'files: entry \"' + self.files.filter(f, !({known}))[0].entry + \
-             '\" is not in the vault: add it, or take its rule out of files'"
+/// No entry is in two of the maps: one rule per pair.
+fn disjoint(one: &str, other: &str) -> ValidationRule {
+    let static_message = format!("an entry is in {one} and in {other}: keep one of the two");
+    naming(
+        rule(
+            format!(
+                "!has(self.{one}) || !has(self.{other}) \
+                 || self.{one}.all(k, !(k in self.{other}))"
+            ),
+            &static_message,
         ),
+        &format!("self.{one}.filter(k, k in self.{other})[0]"),
+        &static_message,
+    )
+}
+
+fn files_known() -> ValidationRule {
+    let known = MAPS
+        .map(|map| format!("(has(self.{map}) && f.entry in self.{map})"))
+        .join(" || ");
+    let static_message =
+        "a rule of files is for an entry that is not in the vault: add it, or take the rule out";
+    naming(
+        rule(
+            format!("!has(self.files) || self.files.all(f, {known})"),
+            static_message,
+        ),
+        &format!("self.files.filter(f, !({known}))[0].entry"),
+        static_message,
     )
 }
 
 /// Once immutable, neither entries nor the way they land change, and it stays immutable.
-pub(crate) fn immutable() -> Rule {
+fn immutable() -> ValidationRule {
     let same = MAPS
         .iter()
         .chain(&["files", "fileDefaults"])
         .map(|field| {
             format!(
-                "has(self.{field}) == has(oldSelf.{field}) \
-                 && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+                "(has(self.{field}) ? has(oldSelf.{field}) && self.{field} == oldSelf.{field} \
+                 : !has(oldSelf.{field}))"
             )
         })
         .collect::<Vec<_>>()
         .join(" && ");
-    Rule::new(format!(
-        "!(has(oldSelf.immutable) && oldSelf.immutable) \
-         || (has(self.immutable) && self.immutable && {same})"
-    ))
-    .message("the vault is immutable: create another one and delete this one")
+    rule(
+        format!(
+            "!has(oldSelf.immutable) || !oldSelf.immutable \
+             || (has(self.immutable) && self.immutable && {same})"
+        ),
+        "the vault is immutable: entries, files, fileDefaults and immutable itself cannot change; \
+         create another vault",
+    )
 }
 
-/// A rule whose message is computed. If it cannot be, the API server shows the rule's own text.
-fn rule(rule: String, message: String) -> Rule {
-    Rule::new(rule).message(Message::Expression(message))
+fn rule(rule: impl Into<String>, message: impl Into<String>) -> ValidationRule {
+    ValidationRule {
+        rule: rule.into(),
+        message: Some(message.into()),
+        ..ValidationRule::default()
+    }
 }
+
+/// Adds the offending entry's name to a rule's message. Where that cannot be computed, the API
+/// server shows the static message.
+fn naming(rule: ValidationRule, entry: &str, message: &str) -> ValidationRule {
+    let message = message.replace('\'', "\\'");
+    ValidationRule {
+        message_expression: Some(format!("'entry \"' + {entry} + '\": {message}'")),
+        ..rule
+    }
+}
+
+/// The four maps of entries, as they are spelled in an object.
+const MAPS: [&str; 4] = ["data", "binaryData", "publicData", "publicBinaryData"];
+
+const NAME_FORM: &str = "made of segments of letters, digits, '.', '_' and '-', joined by '/'; no \
+                         segment is '.' or starts with '..', and the first is not 'kubernetes.io'";

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
-use kube::{CustomResource, KubeSchema, Resource};
+use kube::{CustomResource, Resource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct SecretVault {
 }
 
 /// What a vault holds, and who may have it.
-#[derive(Clone, CustomResource, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, CustomResource, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "secretvault.dev",
     version = "v1alpha1",
@@ -92,18 +92,7 @@ pub struct SecretVault {
         description = "Since when the vault exists"
     )
 )]
-#[x_kube(
-    validation = rules::entry_count(),
-    validation = rules::sealed_total(),
-    validation = rules::disjoint("data", "binaryData"),
-    validation = rules::disjoint("data", "publicData"),
-    validation = rules::disjoint("data", "publicBinaryData"),
-    validation = rules::disjoint("binaryData", "publicData"),
-    validation = rules::disjoint("binaryData", "publicBinaryData"),
-    validation = rules::disjoint("publicData", "publicBinaryData"),
-    validation = rules::files_known(),
-    validation = rules::immutable()
-)]
+#[schemars(extend("x-kubernetes-validations" = rules::vault()))]
 #[serde(rename_all = "camelCase")]
 pub struct SecretVaultSpec {
     /// What the vault is for, in words.
@@ -113,45 +102,40 @@ pub struct SecretVaultSpec {
     /// Secret entries whose values are text. Each plain value is replaced in place by its sealed
     /// form before the object is stored. A name is a path such as "db/password".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = MAX_ENTRIES))]
-    #[x_kube(
-        validation = rules::sealed(),
-        validation = rules::entry_name_length(),
-        validation = rules::entry_name_form()
-    )]
+    #[schemars(extend(
+        "maxProperties" = MAX_ENTRIES,
+        "x-kubernetes-validations" = rules::secret_entries()
+    ))]
     pub data: BTreeMap<String, SecretText>,
     /// Secret entries whose values are bytes in base64. Sealed as in data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = MAX_ENTRIES))]
-    #[x_kube(
-        validation = rules::sealed(),
-        validation = rules::entry_name_length(),
-        validation = rules::entry_name_form()
-    )]
+    #[schemars(extend(
+        "maxProperties" = MAX_ENTRIES,
+        "x-kubernetes-validations" = rules::secret_entries()
+    ))]
     pub binary_data: BTreeMap<String, SecretText>,
     /// Entries that are no secret, as text. They stay readable in the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = MAX_ENTRIES,
-        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT }
+        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT },
+        "x-kubernetes-validations" = rules::entries()
     ))]
-    #[x_kube(validation = rules::entry_name_length(), validation = rules::entry_name_form())]
     pub public_data: BTreeMap<String, String>,
     /// Entries that are no secret, as bytes in base64. They stay readable in the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = MAX_ENTRIES,
-        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT }
+        "additionalProperties" = { "type": "string", "maxLength": MAX_VALUE_TEXT },
+        "x-kubernetes-validations" = rules::entries()
     ))]
-    #[x_kube(validation = rules::entry_name_length(), validation = rules::entry_name_form())]
     pub public_binary_data: BTreeMap<String, String>,
     /// What files of this vault have when neither files nor the consumer says more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_defaults: Option<FileDefaults>,
     /// How single entries land: at which path, with which owner, group and mode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_ENTRIES))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["entry".to_owned()]))]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["entry"]))]
     pub files: Vec<FileRule>,
     /// Who may have what. Absent: pods of the vault's own namespace may have every entry. Otherwise
     /// a pod may have what at least one rule allows.
@@ -192,7 +176,7 @@ impl SecretVaultSpec {
 
 /// A vault's data key, wrapped. Together with the key provider's key it opens the vault: what a
 /// backup must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DataKey {
     /// The KeyProvider that wrapped the data key.
@@ -212,7 +196,8 @@ pub struct DataKey {
     pub rekey: u32,
 }
 
-/// What becomes of files in running pods when their entry, or the vault, is deleted.
+/// What becomes of files in running pods when their entry, or the vault, is deleted: Retain
+/// (they stay, as with a Secret; the default) or Remove. A withdrawn right always removes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
     /// The files go.
@@ -223,7 +208,7 @@ pub enum OnDelete {
 }
 
 /// What the operator found. Holds names and key ids, never a value, a part of one or its size.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretVaultStatus {
     /// The generation of the spec that this status speaks of.
@@ -231,16 +216,14 @@ pub struct SecretVaultStatus {
     pub observed_generation: Option<i64>,
     /// What is known about the vault. Ready: whether pods can use it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// How many entries the vault has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_count: Option<i32>,
     /// The entries, without their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_ENTRIES))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub entries: Vec<EntryStatus>,
     /// The provider's key that wraps the vault's data key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -249,7 +232,7 @@ pub struct SecretVaultStatus {
 }
 
 /// One entry, without its value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryStatus {
     /// The entry's name.
@@ -264,6 +247,11 @@ pub struct EntryStatus {
     /// When the operator first saw the value that is stored now; absent for a public entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_at: Option<Time>,
+    /// Which sealed text this is: the first 16 hexadecimal digits of the SHA-256 of the envelope,
+    /// which is ciphertext and readable in the object anyway. Absent for a public entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub revision: Option<String>,
 }
 
 /// Whether an entry is sealed.
