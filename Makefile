@@ -17,10 +17,10 @@ format: ## Check the format
 	@$(TIMED) "format" cargo fmt --all --check
 
 lint: ## clippy, with warnings as errors
-	@$(TIMED) "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(TIMED) "clippy" cargo clippy --workspace --all-targets --test cluster --locked -- -D warnings
 
 unit: ## Unit tests
-	@$(TIMED) "unit tests" cargo test --workspace --locked --exclude secretvault-e2e
+	@$(TIMED) "unit tests" cargo test --workspace --locked
 
 docs: ## Documentation, with warnings as errors
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" cargo doc --workspace --locked --no-deps --document-private-items
