@@ -1,0 +1,198 @@
+//! What the agent counts. Labels come from closed sets, never from a name or an error's text.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::publish::{Load, Outcome, Reason};
+
+/// The agent's metrics, all named `secretvault_agent_…`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    published: Family<OutcomeLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+    refresh_failures: Family<ReasonLabel, Counter>,
+    publish_seconds: Family<AnswerLabel, Histogram>,
+    volumes: Gauge,
+    bytes: Gauge,
+    registered: Gauge,
+}
+
+/// What does not change while the agent runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Bytes that all volumes may take.
+    pub budget: u64,
+    /// Whether the kernel has tmpfs without swap.
+    pub noswap: bool,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    pub fn new(facts: Facts) -> Self {
+        let mut registry = Registry::with_prefix("secretvault_agent");
+        let metrics = Self {
+            published: Family::default(),
+            refused: Family::default(),
+            refresh_failures: Family::default(),
+            publish_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            volumes: Gauge::default(),
+            bytes: Gauge::default(),
+            registered: Gauge::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(&mut registry);
+        register_facts(&mut registry, facts);
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+
+    /// Counts a publish that was answered with a yes.
+    pub fn published(&self, outcome: Outcome, took: Duration) {
+        self.published
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
+        self.took(Answer::Yes, took);
+    }
+
+    /// Counts a publish that was answered with an error.
+    pub fn refused(&self, reason: Reason, took: Duration) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+        self.took(Answer::No, took);
+    }
+
+    /// Counts a refresh of an attached volume that came to nothing.
+    pub fn refresh_failed(&self, reason: Reason) {
+        self.refresh_failures
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Notes what the volumes take.
+    pub fn load(&self, load: Load) {
+        self.volumes
+            .set(i64::try_from(load.volumes).unwrap_or(i64::MAX));
+        self.bytes
+            .set(i64::try_from(load.bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Notes whether kubelet knows us.
+    pub fn registered(&self, registered: bool) {
+        self.registered.set(registered.into());
+    }
+
+    /// The metrics in the text format of OpenMetrics.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn took(&self, answer: Answer, took: Duration) {
+        self.publish_seconds
+            .get_or_create(&AnswerLabel { answer })
+            .observe(took.as_secs_f64());
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let published = "Publish calls that kubelet got a yes to, by what became of the volume";
+        registry.register("publishes", published, self.published.clone());
+        let refused = "Publish calls that kubelet got an error to, by reason";
+        registry.register("publish_failures", refused, self.refused.clone());
+        let failures = "Refreshes of attached volumes that left the files as they were, by reason";
+        registry.register("refresh_failures", failures, self.refresh_failures.clone());
+        let seconds = "Time until kubelet had its answer to a publish call";
+        let histogram = self.publish_seconds.clone();
+        registry.register_with_unit("publish", seconds, Unit::Seconds, histogram);
+        registry.register("volumes", "Attached volumes", self.volumes.clone());
+        let bytes = "Memory that the attached volumes may take";
+        registry.register_with_unit("volumes", bytes, Unit::Bytes, self.bytes.clone());
+        registry.register(
+            "registered",
+            "Whether kubelet knows us",
+            self.registered.clone(),
+        );
+    }
+}
+
+fn register_facts(registry: &mut Registry, facts: Facts) {
+    let budget = Gauge::<u64, AtomicU64>::default();
+    budget.set(facts.budget);
+    let help = "Memory that all volumes of the node may take";
+    registry.register_with_unit("budget", help, Unit::Bytes, budget);
+    let noswap = Gauge::<i64>::default();
+    noswap.set(facts.noswap.into());
+    registry.register(
+        "noswap",
+        "Whether volumes can never reach a swap device",
+        noswap,
+    );
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabel {
+    answer: Answer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Answer {
+    No,
+    Yes,
+}
+
+/// A publish takes milliseconds, or is held for up to a minute.
+const SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let facts = Facts {
+            budget: 4096,
+            noswap: true,
+        };
+        let metrics = Metrics::new(facts);
+        metrics.published(Outcome::Attached, Duration::from_millis(3));
+        metrics.refused(Reason::NotFound, Duration::from_millis(3));
+        metrics.refresh_failed(Reason::Unavailable);
+        metrics.load(Load {
+            volumes: 2,
+            bytes: 100,
+        });
+        let text = metrics.text();
+        for line in [
+            "secretvault_agent_publishes_total{outcome=\"Attached\"} 1",
+            "secretvault_agent_publish_failures_total{reason=\"NotFound\"} 1",
+            "secretvault_agent_refresh_failures_total{reason=\"Unavailable\"} 1",
+            "secretvault_agent_publish_seconds_count{answer=\"Yes\"} 1",
+            "secretvault_agent_volumes 2",
+            "secretvault_agent_volumes_bytes 100",
+            "secretvault_agent_budget_bytes 4096",
+            "secretvault_agent_noswap 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

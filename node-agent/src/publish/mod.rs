@@ -1,0 +1,17 @@
+//! Publish, republish, unpublish: when to ask, what to do with the answer, and what to tell
+//! kubelet. The rules of DESIGN.md "Rules learned from the field" are kept here.
+
+mod error;
+
+mod hold;
+
+mod slot;
+
+mod shelf;
+
+mod publisher;
+
+pub use error::{PublishError, Reason};
+pub use publisher::{Outcome, Publisher, VolumeStats};
+pub use shelf::{Load, Shelf};
+pub use slot::Trouble;

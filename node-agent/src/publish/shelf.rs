@@ -1,0 +1,172 @@
+//! The node's volumes with what is remembered of them and what they take up: the part of every
+//! operation that touches the disk-less disk. Everything here blocks.
+
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use super::PublishError;
+use crate::{
+    release::Opened,
+    state::{Record, Store},
+    volume::{Budget, Change, Contents, GenerationName, Layer, TargetPath, Usage, VolumeError},
+};
+
+/// Volumes, their records, their budget.
+#[derive(Debug)]
+pub struct Shelf {
+    layer: Layer,
+    store: Store,
+    budget: Mutex<Budget>,
+}
+
+/// How much there is on the shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Volumes.
+    pub volumes: usize,
+    /// Bytes that they may take.
+    pub bytes: u64,
+}
+
+impl Shelf {
+    /// Puts the parts together.
+    pub fn new(layer: Layer, store: Store, budget: Budget) -> Self {
+        Self {
+            layer,
+            store,
+            budget: Mutex::new(budget),
+        }
+    }
+
+    /// The volumes underneath.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// Finds what an agent before us has left: its volumes count, the records of those that are
+    /// gone are wiped, the others are returned.
+    ///
+    /// # Errors
+    /// The kernel tells no mounts, or no state.
+    pub fn recover(&self) -> io::Result<Vec<Record>> {
+        let targets = self.layer.targets()?;
+        for target in &targets {
+            if let Ok(Some(volume)) = self.layer.attached(target) {
+                let bytes = volume.usage().map_or(0, |usage| usage.room.bytes);
+                self.budget().record(target, bytes);
+            }
+        }
+        let mut found = Vec::new();
+        for record in self.store.load()? {
+            if targets.contains(&record.request.target) {
+                found.push(record);
+            } else {
+                self.store.forget(&record.request.target)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a volume of ours is attached.
+    ///
+    /// # Errors
+    /// Something else is at the target.
+    pub fn has(&self, target: &TargetPath) -> Result<bool, VolumeError> {
+        Ok(self.layer.attached(target)?.is_some())
+    }
+
+    /// Makes a volume and attaches it.
+    ///
+    /// # Errors
+    /// Nothing is attached then, remembered or counted.
+    pub fn attach(&self, record: &Record, opened: Opened) -> Result<(), PublishError> {
+        let target = &record.request.target;
+        let contents = Contents::new(opened.files)?;
+        self.budget()
+            .reserve(target, self.layer.room_for(&contents).bytes)?;
+        let attached = self.remember(record).and_then(|()| {
+            let name = generation_name()?;
+            Ok(self.layer.attach(target, &contents, &name)?)
+        });
+        if attached.is_err() {
+            let _ = self.store.forget(target);
+            self.budget().release(target);
+        }
+        attached
+    }
+
+    /// Changes an attached volume to what was granted.
+    ///
+    /// # Errors
+    /// The last generation is in force then.
+    pub fn change(&self, record: &Record, opened: Opened) -> Result<Change, PublishError> {
+        let target = &record.request.target;
+        let Some(volume) = self.layer.attached(target)? else {
+            return Err(PublishError::Interrupted("the volume is gone"));
+        };
+        let mut present = volume.contents()?;
+        let retained = opened.retained.into_iter().filter_map(|path| {
+            let file = present.take(&path)?;
+            Some((path, file))
+        });
+        let contents = Contents::new(opened.files.into_iter().chain(retained.collect::<Vec<_>>()))?;
+        let room = volume.room_to_change(&contents)?;
+        self.budget().reserve(target, room.bytes)?;
+        let changed = volume.update(&contents, room, &generation_name()?);
+        let bytes = volume.usage().map_or(room.bytes, |usage| usage.room.bytes);
+        self.budget().record(target, bytes);
+        Ok(changed?)
+    }
+
+    /// Remembers what kubelet asked for and what is held.
+    ///
+    /// # Errors
+    /// There is no room for it. What was known stays.
+    pub fn remember(&self, record: &Record) -> Result<(), PublishError> {
+        self.store.save(record).map_err(PublishError::State)
+    }
+
+    /// Empties and removes a volume, and forgets it.
+    ///
+    /// # Errors
+    /// Something else is at the target, or the kernel refused.
+    pub fn remove(&self, target: &TargetPath) -> Result<(), PublishError> {
+        self.layer.remove(target)?;
+        self.budget().release(target);
+        self.store.forget(target).map_err(PublishError::State)
+    }
+
+    /// How full a volume is. `None`: it is not attached.
+    ///
+    /// # Errors
+    /// Something else is at the target, or the kernel refused.
+    pub fn usage(&self, target: &TargetPath) -> Result<Option<Usage>, VolumeError> {
+        self.layer
+            .attached(target)?
+            .map(|volume| volume.usage())
+            .transpose()
+    }
+
+    /// What all volumes take.
+    pub fn load(&self) -> Load {
+        let budget = self.budget();
+        Load {
+            volumes: budget.volumes(),
+            bytes: budget.used(),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn generation_name() -> Result<GenerationName, PublishError> {
+    let chance = getrandom::u32()
+        .map_err(|error| PublishError::State(io::Error::other(error.to_string())))?;
+    Ok(GenerationName::new(Timestamp::now(), chance))
+}

@@ -1,0 +1,130 @@
+//! Why there is no grant.
+
+use std::{error::Error as _, io, time::Duration};
+
+use secretvault_delivery::v1::Reason as WireReason;
+use tonic::{Code, Status};
+
+/// A release that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The operator does not accept this node agent.
+    #[error("the operator does not accept this node agent: {0}")]
+    AgentRejected(String),
+    /// Our own token or our way to the operator is not set up.
+    #[error("cannot read the node agent's own token")]
+    AgentToken(#[source] io::Error),
+    /// An answer from before the one that we hold.
+    #[error("the operator's answer about vault {vault} is older than what the volume holds")]
+    Behind {
+        /// `namespace/name`.
+        vault: String,
+    },
+    /// The operator says no, and why.
+    #[error("{message}")]
+    Denied {
+        /// Its kind.
+        reason: DenialReason,
+        /// For the pod's Event.
+        message: String,
+    },
+    /// An envelope did not open: never why.
+    #[error("entry {entry} of vault {vault} does not open: apply it anew, or restore the vault")]
+    DoesNotOpen {
+        /// `namespace/name`.
+        vault: String,
+        /// The entry's name.
+        entry: String,
+    },
+    /// The answer is not what was agreed.
+    #[error("the operator's answer makes no sense: {0}")]
+    Malformed(&'static str),
+    /// No answer in time.
+    #[error("the operator did not answer within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// The operator is there, and cannot serve.
+    #[error("the operator cannot serve: {0}")]
+    Unavailable(String),
+    /// There is no way to it.
+    #[error("cannot reach the operator: {0}")]
+    Unreachable(String),
+}
+
+/// The reasons of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenialReason {
+    /// The replica has not seen this generation yet.
+    Behind,
+    /// An envelope or a data key does not open.
+    Damaged,
+    /// No rule allows it.
+    Forbidden,
+    /// The attributes cannot be read.
+    InvalidRequest,
+    /// No usable key at the moment.
+    KeyUnavailable,
+    /// A vault or an entry does not exist.
+    NotFound,
+    /// The pod does not live, or not on this node.
+    PodMismatch,
+    /// The pod's token is not valid.
+    TokenRejected,
+}
+
+impl ReleaseError {
+    /// What a gRPC error of the whole call means.
+    pub(super) fn from_status(status: &Status) -> Self {
+        if status.source().is_some() {
+            return Self::Unreachable(causes(status));
+        }
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::PermissionDenied | Code::Unauthenticated => Self::AgentRejected(message),
+            Code::Aborted
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::ResourceExhausted
+            | Code::Unavailable
+            | Code::Unknown => Self::Unavailable(message),
+            Code::AlreadyExists
+            | Code::DataLoss
+            | Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::Ok
+            | Code::OutOfRange
+            | Code::Unimplemented => Self::Malformed("it refuses the request as a whole"),
+        }
+    }
+
+    /// A denial, if its reason is one that we know.
+    pub(super) fn from_denial(reason: WireReason, message: String) -> Self {
+        let reason = match reason {
+            WireReason::Behind => DenialReason::Behind,
+            WireReason::Damaged => DenialReason::Damaged,
+            WireReason::Forbidden => DenialReason::Forbidden,
+            WireReason::InvalidRequest => DenialReason::InvalidRequest,
+            WireReason::KeyUnavailable => DenialReason::KeyUnavailable,
+            WireReason::NotFound => DenialReason::NotFound,
+            WireReason::PodMismatch => DenialReason::PodMismatch,
+            WireReason::TokenRejected => DenialReason::TokenRejected,
+            WireReason::Unspecified => return Self::Malformed("a denial without a reason"),
+        };
+        Self::Denied { reason, message }
+    }
+}
+
+/// The innermost causes say most: "transport error" alone helps nobody.
+fn causes(status: &Status) -> String {
+    let mut text: Vec<String> = Vec::new();
+    let mut next = status.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.iter().any(|known| known.contains(&cause_text)) {
+            text.push(cause_text);
+        }
+        next = cause.source();
+    }
+    text.join(": ")
+}

@@ -1,0 +1,239 @@
+//! A grant is opened: each envelope by its own key, with the binding that says where it belongs.
+
+use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
+use secretvault_envelope::{Binding, EntryKey, Envelope, Plaintext};
+use secretvault_vault::{EntryName, FileMode, FilePath, names::MAX_OWNER_ID};
+
+use super::{Held, HeldFile, HeldVault, ReleaseError};
+use crate::volume::File;
+
+/// What a volume must hold, opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The files that were granted.
+    pub files: Vec<(FilePath, File)>,
+    /// Files that stay as they are in the volume.
+    pub retained: Vec<FilePath>,
+    /// What the volume holds then.
+    pub held: Held,
+    /// What the pod's owner should know.
+    pub notices: Vec<String>,
+}
+
+/// Opens a grant for a volume that holds `held`.
+///
+/// A file whose group nobody chose takes the volume's `group`, and its group may read it, as
+/// Kubernetes does with an fsGroup.
+///
+/// # Errors
+/// An envelope that does not open, or an answer that breaks the protocol. Nothing is half done.
+pub fn open(grant: &Grant, held: &Held, group: Option<u32>) -> Result<Opened, ReleaseError> {
+    let mut files = Vec::with_capacity(grant.files.len());
+    let mut now_held = Vec::with_capacity(grant.files.len());
+    for file in &grant.files {
+        let (index, vault) = vault_of(grant, file)?;
+        let path = FilePath::try_from(file.path.as_str()).map_err(|_| BAD_PATH)?;
+        let entry = EntryName::try_from(file.entry.as_str()).map_err(|_| BAD_PATH)?;
+        files.push((path.clone(), open_file(file, vault, group)?));
+        now_held.push(HeldFile {
+            vault: index,
+            entry,
+            path,
+        });
+    }
+    let retained: Result<Vec<FilePath>, _> = grant
+        .retained
+        .iter()
+        .map(|path| FilePath::try_from(path.as_str()))
+        .collect();
+    let retained = retained.map_err(|_| BAD_PATH)?;
+    let vaults = grant.vaults.iter().map(HeldVault::granted).collect();
+    Ok(Opened {
+        held: held.successor(vaults, now_held, &retained)?,
+        files,
+        retained,
+        notices: grant.notices.clone(),
+    })
+}
+
+fn vault_of<'a>(
+    grant: &'a Grant,
+    file: &v1::File,
+) -> Result<(usize, &'a GrantedVault), ReleaseError> {
+    let found = usize::try_from(file.vault).ok().and_then(|index| {
+        let vault = grant.vaults.get(index)?;
+        Some((index, vault))
+    });
+    found.ok_or(ReleaseError::Malformed(
+        "a file of a vault that it does not name",
+    ))
+}
+
+fn open_file(
+    file: &v1::File,
+    vault: &GrantedVault,
+    group: Option<u32>,
+) -> Result<File, ReleaseError> {
+    let (gid, mode) = group_and_mode(file, group);
+    if file.uid > MAX_OWNER_ID || gid > MAX_OWNER_ID {
+        return Err(ReleaseError::Malformed("an owner that does not exist"));
+    }
+    let content = match &file.content {
+        Some(Content::Public(bytes)) => Plaintext::from(bytes.as_slice()),
+        Some(Content::Sealed(sealed)) => open_sealed(sealed, vault, &file.entry)?,
+        None => return Err(ReleaseError::Malformed("a file without content")),
+    };
+    Ok(File {
+        uid: file.uid,
+        gid,
+        mode: FileMode::try_from(mode)
+            .map_err(|_| ReleaseError::Malformed("a mode beyond 0777"))?,
+        content,
+    })
+}
+
+fn group_and_mode(file: &v1::File, group: Option<u32>) -> (u32, u32) {
+    match group {
+        Some(group) if file.gid_is_default => (group, file.mode | GROUP_READ),
+        Some(_) | None => (file.gid, file.mode),
+    }
+}
+
+fn open_sealed(
+    sealed: &Sealed,
+    vault: &GrantedVault,
+    entry: &str,
+) -> Result<Plaintext, ReleaseError> {
+    let binding = Binding::new(&vault.scope, &vault.namespace, &vault.name, entry);
+    let opened = sealed
+        .envelope
+        .parse::<Envelope>()
+        .ok()
+        .and_then(|envelope| {
+            let key = EntryKey::try_from(sealed.key.as_slice()).ok()?;
+            envelope.open(&key, &binding).ok()
+        });
+    opened.ok_or_else(|| ReleaseError::DoesNotOpen {
+        vault: format!("{}/{}", vault.namespace, vault.name),
+        entry: entry.to_owned(),
+    })
+}
+
+const BAD_PATH: ReleaseError = ReleaseError::Malformed("a path or an entry that cannot be");
+
+const GROUP_READ: u32 = 0o040;
+
+#[cfg(test)]
+mod tests {
+    use secretvault_envelope::Dek;
+
+    use super::*;
+
+    fn grant(dek: &Dek, value: &str) -> Grant {
+        let binding = Binding::new("scope", "shop", "app", "db");
+        let envelope = Envelope::seal(dek, &binding, &Plaintext::from(value.to_owned())).unwrap();
+        let sealed = Sealed {
+            key: dek.entry_key(&binding, &envelope).expose().to_vec(),
+            envelope: envelope.to_string(),
+        };
+        Grant {
+            vaults: vec![GrantedVault {
+                namespace: "shop".to_owned(),
+                name: "app".to_owned(),
+                uid: "1".to_owned(),
+                generation: 1,
+                scope: "scope".to_owned(),
+                ..GrantedVault::default()
+            }],
+            files: vec![v1::File {
+                path: "db_password".to_owned(),
+                entry: "db".to_owned(),
+                mode: 0o400,
+                gid_is_default: true,
+                content: Some(Content::Sealed(sealed)),
+                ..v1::File::default()
+            }],
+            ..Grant::default()
+        }
+    }
+
+    fn opened(grant: &Grant, group: Option<u32>) -> Result<Opened, ReleaseError> {
+        open(grant, &Held::default(), group)
+    }
+
+    fn good() -> Grant {
+        grant(&Dek::generate().unwrap(), "hunter2")
+    }
+
+    #[test]
+    fn an_envelope_opens_by_its_key() {
+        let opened = opened(&good(), None).unwrap();
+        let (path, file) = &opened.files[0];
+        assert_eq!(path.as_str(), "db_password");
+        assert_eq!(file.content.expose(), b"hunter2");
+        assert_eq!(opened.held.files[0].entry.as_str(), "db");
+        assert!(opened.held.vaults[0].retains);
+    }
+
+    #[test]
+    fn a_public_file_is_taken_as_it_is() {
+        let mut grant = good();
+        grant.files[0].content = Some(Content::Public(b"db.svc".to_vec()));
+        assert_eq!(
+            opened(&grant, None).unwrap().files[0].1.content.expose(),
+            b"db.svc"
+        );
+    }
+
+    #[test]
+    fn an_envelope_of_another_entry_vault_namespace_or_scope_does_not_open() {
+        let changes: [fn(&mut Grant); 4] = [
+            |grant| "other".clone_into(&mut grant.files[0].entry),
+            |grant| "other".clone_into(&mut grant.vaults[0].name),
+            |grant| "other".clone_into(&mut grant.vaults[0].namespace),
+            |grant| "other".clone_into(&mut grant.vaults[0].scope),
+        ];
+        for change in changes {
+            let mut grant = good();
+            change(&mut grant);
+            let error = opened(&grant, None).unwrap_err();
+            assert!(
+                matches!(error, ReleaseError::DoesNotOpen { .. }),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_volumes_group_takes_the_place_of_a_gid_that_nobody_chose() {
+        let mut grant = good();
+        let file = |grant: &Grant| {
+            let mut opened = opened(grant, Some(2000)).unwrap();
+            opened.files.remove(0).1
+        };
+        assert_eq!((file(&grant).gid, file(&grant).mode.bits()), (2000, 0o440));
+        grant.files[0].gid_is_default = false;
+        grant.files[0].gid = 7;
+        assert_eq!((file(&grant).gid, file(&grant).mode.bits()), (7, 0o400));
+    }
+
+    #[test]
+    fn an_answer_that_breaks_the_protocol_is_refused() {
+        let changes: [fn(&mut Grant); 8] = [
+            |grant| grant.files[0].vault = 1,
+            |grant| "../etc/shadow".clone_into(&mut grant.files[0].path),
+            |grant| "/etc/shadow".clone_into(&mut grant.files[0].path),
+            |grant| "kubernetes.io/x".clone_into(&mut grant.files[0].path),
+            |grant| grant.files[0].mode = 0o4755,
+            |grant| grant.files[0].uid = u32::MAX,
+            |grant| grant.files[0].content = None,
+            |grant| grant.retained.push("unknown".to_owned()),
+        ];
+        for change in changes {
+            let mut grant = good();
+            change(&mut grant);
+            let error = opened(&grant, None).unwrap_err();
+            assert!(matches!(error, ReleaseError::Malformed(_)), "{error:?}");
+        }
+    }
+}

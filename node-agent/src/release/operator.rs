@@ -1,0 +1,153 @@
+//! The operator, as the agent calls it.
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use http::Uri;
+use secretvault_delivery::{
+    MAX_MESSAGE_BYTES,
+    v1::{
+        Denial, Grant, ReleaseRequest, Verdict, Volume, delivery_client::DeliveryClient,
+        verdict::Outcome,
+    },
+};
+use tokio::{sync::Semaphore, time::timeout};
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+use zeroize::Zeroizing;
+
+use super::{Address, ReleaseError, connect};
+
+/// What the agent needs to be let in.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The operator's CA, in PEM.
+    pub ca_file: PathBuf,
+    /// The agent's own token, which kubelet renews.
+    pub token_file: PathBuf,
+}
+
+/// A client that connects when it must, and as often as it must.
+#[derive(Debug)]
+pub struct Operator {
+    channel: Channel,
+    credentials: Credentials,
+    calls: Semaphore,
+}
+
+impl Operator {
+    /// Makes the client. Connects at the first call.
+    pub fn new(address: Address, credentials: Credentials) -> Self {
+        Self {
+            channel: channel(address, credentials.ca_file.clone()),
+            credentials,
+            calls: Semaphore::new(CALLS_AT_ONCE),
+        }
+    }
+
+    /// Asks for one volume.
+    ///
+    /// # Errors
+    /// No grant, and why. Never takes longer than `patience`.
+    pub async fn release(
+        &self,
+        volume: &Volume,
+        patience: Duration,
+    ) -> Result<Grant, ReleaseError> {
+        let answered = timeout(patience, self.release_patiently(volume, patience)).await;
+        answered.unwrap_or(Err(ReleaseError::TimedOut(patience)))
+    }
+
+    /// Whether the operator's CA and our own token are there: what readiness means.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn check_credentials(&self) -> io::Result<()> {
+        connect::check_roots(&tokio::fs::read(&self.credentials.ca_file).await?)?;
+        self.authorization().await.map(drop)
+    }
+
+    async fn release_patiently(
+        &self,
+        volume: &Volume,
+        patience: Duration,
+    ) -> Result<Grant, ReleaseError> {
+        let closed = |_| ReleaseError::Unavailable("the node agent stops".to_owned());
+        let _permit = self.calls.acquire().await.map_err(closed)?;
+        let first = self.call(volume, patience).await;
+        // A connection that died while it was idle shows only now.
+        if matches!(first, Err(ReleaseError::Unreachable(_))) {
+            return self.call(volume, patience).await;
+        }
+        first
+    }
+
+    async fn call(&self, volume: &Volume, patience: Duration) -> Result<Grant, ReleaseError> {
+        let mut request = Request::new(ReleaseRequest {
+            volumes: vec![volume.clone()],
+        });
+        request.set_timeout(patience);
+        let authorization = self
+            .authorization()
+            .await
+            .map_err(ReleaseError::AgentToken)?;
+        request
+            .metadata_mut()
+            .insert("authorization", authorization);
+        let mut client = DeliveryClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let answer = client.release(request).await;
+        let answer = answer.map_err(|status| ReleaseError::from_status(&status))?;
+        only_verdict(answer.into_inner().verdicts)
+    }
+
+    /// Read each time: kubelet renews the file, and it lies in memory.
+    async fn authorization(&self) -> io::Result<MetadataValue<Ascii>> {
+        let file = &self.credentials.token_file;
+        let token = Zeroizing::new(tokio::fs::read_to_string(file).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+        })?);
+        let bearer = Zeroizing::new(format!("Bearer {}", token.trim()));
+        let mut value = MetadataValue::try_from(bearer.as_str()).map_err(io::Error::other)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+fn only_verdict(verdicts: Vec<Verdict>) -> Result<Grant, ReleaseError> {
+    let [verdict] = <[Verdict; 1]>::try_from(verdicts)
+        .map_err(|_| ReleaseError::Malformed("not one verdict for one volume"))?;
+    match verdict.outcome {
+        Some(Outcome::Grant(grant)) => Ok(grant),
+        Some(Outcome::Denial(denial)) => Err(denied(denial)),
+        None => Err(ReleaseError::Malformed("a verdict without an outcome")),
+    }
+}
+
+fn denied(denial: Denial) -> ReleaseError {
+    let reason = denial.reason();
+    ReleaseError::from_denial(reason, denial.message)
+}
+
+fn channel(address: Address, ca_file: PathBuf) -> Channel {
+    let context = Arc::new((address, ca_file));
+    let connector = tower::service_fn(move |_: Uri| {
+        let context = Arc::clone(&context);
+        async move { connect::connect(&context.0, &context.1).await }
+    });
+    // The name in the URI is only what the operator sees as `:authority`.
+    Endpoint::from_static("https://secretvault-operator")
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .connect_with_connector_lazy(connector)
+}
+
+/// More wait in line: when a node starts with a hundred pods, the operator is not to be flooded.
+const CALLS_AT_ONCE: usize = 16;
+const CONNECT: Duration = Duration::from_secs(3);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);

@@ -1,0 +1,61 @@
+//! The system calls that no crate wraps: the only unsafe code of the agent.
+
+use std::{io, os::fd::AsRawFd, os::fd::BorrowedFd};
+
+use nix::libc;
+
+/// Sets or clears the read-only flag of one mount, which may be detached.
+///
+/// # Errors
+/// As the kernel answers: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` if `mount` is no mount's root.
+#[expect(
+    unsafe_code,
+    reason = "mount_setattr(2) has no safe wrapper in rustix or nix"
+)]
+pub(super) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: if read_only {
+            libc::MOUNT_ATTR_RDONLY
+        } else {
+            0
+        },
+        attr_clr: if read_only {
+            0
+        } else {
+            libc::MOUNT_ATTR_RDONLY
+        },
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a NUL-terminated literal, `attributes` outlives the call and is
+    // as large as the kernel is told, and the kernel writes to neither.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whether nobody but the caller has this file open or mapped. The caller owns the file, has it
+/// open for writing, and nobody can open it by a name any more.
+///
+/// A write lease is granted under exactly this condition. Where the kernel knows no leases the
+/// answer is no.
+#[expect(
+    unsafe_code,
+    reason = "fcntl(F_SETLEASE) has no safe wrapper in rustix or nix"
+)]
+pub(super) fn is_only_ours(file: BorrowedFd<'_>) -> bool {
+    // SAFETY: F_SETLEASE takes an integer and touches no memory of ours.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
+}
