@@ -44,6 +44,8 @@ impl From<&kube::Error> for Fault {
     )]
     fn from(error: &kube::Error) -> Self {
         match error {
+            // What kube makes of a line that is no event: any JSON object passes for a status.
+            kube::Error::Api(status) if status.code == 0 => Self::Answer,
             kube::Error::Api(status) => Self::Status(status.code),
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => Self::Answer,
             _ => Self::Connection,
