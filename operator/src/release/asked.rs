@@ -162,16 +162,16 @@ mod tests {
             ("no vault's name", |v| v.vaults = "App!".to_owned()),
             ("no entry's name", |v| v.items = "../etc".to_owned()),
             ("a mode with setuid", |v| {
-                v.defaults.as_mut().unwrap().mode = Some(0o4755)
+                v.defaults.as_mut().unwrap().mode = Some(0o4755);
             }),
             ("no user", |v| {
-                v.defaults.as_mut().unwrap().uid = Some(u32::MAX)
+                v.defaults.as_mut().unwrap().uid = Some(u32::MAX);
             }),
             ("no group", |v| {
-                v.defaults.as_mut().unwrap().gid = Some(u32::MAX)
+                v.defaults.as_mut().unwrap().gid = Some(u32::MAX);
             }),
             ("a held path outside", |v| {
-                v.held_files[0].path = "../x".to_owned()
+                v.held_files[0].path = "../x".to_owned();
             }),
             ("too many held files", |v| {
                 v.held_files = vec![v.held_files[0].clone(); MAX_HELD_FILES + 1];

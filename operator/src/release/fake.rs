@@ -162,10 +162,16 @@ impl State {
 }
 
 fn status(code: u16) -> Response<Body> {
-    answer(
-        code,
-        &json!({"kind": "Status", "status": "Failure", "code": code, "message": "no"}),
-    )
+    let reason = if code == 404 {
+        "NotFound"
+    } else {
+        "InternalError"
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {},
+        "status": "Failure", "message": "no", "reason": reason, "code": code,
+    });
+    answer(code, &status)
 }
 
 fn answer(code: u16, body: &Value) -> Response<Body> {

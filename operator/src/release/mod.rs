@@ -34,4 +34,6 @@ pub use service::{AGENT_ACCOUNT, Parts, router};
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;

@@ -98,116 +98,82 @@ fn an_agents_token_names_its_node() {
     );
 }
 
+type Change = fn(&mut TokenReviewStatus);
+
 /// Each change makes the token of the control above unacceptable, as a pod's and as an agent's.
-#[test]
-fn a_review_that_proves_less_is_refused_for_pod_and_agent() {
-    type Change = fn(&mut TokenReviewStatus);
-    let cases: &[(&str, Change, IdentityError)] = &[
-        (
-            "no verdict",
-            |r| r.authenticated = None,
-            IdentityError::NotAuthenticated,
-        ),
-        (
-            "not valid",
-            |r| r.authenticated = Some(false),
-            IdentityError::NotAuthenticated,
-        ),
-        (
-            "no audiences",
-            |r| r.audiences = None,
-            IdentityError::OtherAudience,
-        ),
-        (
-            "empty audiences",
-            |r| r.audiences = Some(vec![]),
-            IdentityError::OtherAudience,
-        ),
-        (
-            "another audience",
-            |r| r.audiences = Some(vec!["https://kubernetes.default.svc".to_owned()]),
-            IdentityError::OtherAudience,
-        ),
-        (
-            "one audience more",
-            |r| r.audiences.as_mut().unwrap().push("vault".to_owned()),
-            IdentityError::OtherAudience,
-        ),
-        (
-            "no user",
-            |r| r.user = None,
-            IdentityError::NotAServiceAccount,
-        ),
-        (
-            "no user name",
-            |r| set_user(r, None),
-            IdentityError::NotAServiceAccount,
-        ),
-        (
-            "a node's user",
-            |r| set_user(r, Some("system:node:node-a")),
-            IdentityError::NotAServiceAccount,
-        ),
-        (
-            "no account name",
-            |r| set_user(r, Some("system:serviceaccount:shop:")),
-            IdentityError::NotAServiceAccount,
-        ),
-        (
-            "one part too many",
-            |r| set_user(r, Some("system:serviceaccount:shop:web:x")),
-            IdentityError::NotAServiceAccount,
-        ),
-        (
-            "no extra",
-            |r| r.user.as_mut().unwrap().extra = None,
-            IdentityError::Claim(Claim::PodName),
-        ),
-        (
-            "bound to a node only",
-            |r| {
-                set_claim(r, Claim::PodName, None);
-                set_claim(r, Claim::PodUid, None);
-            },
-            IdentityError::Claim(Claim::PodName),
-        ),
-        (
-            "no pod UID",
-            |r| set_claim(r, Claim::PodUid, None),
-            IdentityError::Claim(Claim::PodUid),
-        ),
-        (
-            "no node",
-            |r| set_claim(r, Claim::NodeName, None),
-            IdentityError::Claim(Claim::NodeName),
-        ),
-        (
-            "two nodes",
-            |r| set_claim(r, Claim::NodeName, Some(&["node-a", "node-b"])),
-            IdentityError::Claim(Claim::NodeName),
-        ),
-        (
-            "an empty UID",
-            |r| set_claim(r, Claim::PodUid, Some(&[""])),
-            IdentityError::Claim(Claim::PodUid),
-        ),
-        (
-            "no value of a UID",
-            |r| set_claim(r, Claim::PodUid, Some(&[])),
-            IdentityError::Claim(Claim::PodUid),
-        ),
-    ];
-    for (name, change, expected) in cases {
+fn assert_refused(expected: IdentityError, changes: &[Change]) {
+    for (index, change) in changes.iter().enumerate() {
         let (mut pod, mut agent) = (pod_review(), agent_review());
         change(&mut pod);
         change(&mut agent);
-        assert_eq!(PodIdentity::accept(&pod), Err(*expected), "pod: {name}");
         assert_eq!(
-            AgentIdentity::accept(&agent, AGENT),
-            Err(*expected),
-            "agent: {name}"
+            PodIdentity::accept(&pod),
+            Err(expected),
+            "pod, change {index}"
         );
+        let agent = AgentIdentity::accept(&agent, AGENT);
+        assert_eq!(agent, Err(expected), "agent, change {index}");
     }
+}
+
+#[test]
+fn a_token_that_is_not_valid_is_refused() {
+    let changes: [Change; 2] = [
+        |r| r.authenticated = None,
+        |r| r.authenticated = Some(false),
+    ];
+    assert_refused(IdentityError::NotAuthenticated, &changes);
+}
+
+#[test]
+fn a_token_for_anything_but_exactly_our_audience_is_refused() {
+    let changes: [Change; 4] = [
+        |r| r.audiences = None,
+        |r| r.audiences = Some(vec![]),
+        |r| r.audiences = Some(vec!["https://kubernetes.default.svc".to_owned()]),
+        |r| r.audiences.as_mut().unwrap().push("vault".to_owned()),
+    ];
+    assert_refused(IdentityError::OtherAudience, &changes);
+}
+
+#[test]
+fn a_token_of_no_service_account_is_refused() {
+    let changes: [Change; 5] = [
+        |r| r.user = None,
+        |r| set_user(r, None),
+        |r| set_user(r, Some("system:node:node-a")),
+        |r| set_user(r, Some("system:serviceaccount:shop:")),
+        |r| set_user(r, Some("system:serviceaccount:shop:web:x")),
+    ];
+    assert_refused(IdentityError::NotAServiceAccount, &changes);
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_node_only_is_refused() {
+    let changes: [Change; 3] = [
+        |r| {
+            set_claim(r, Claim::PodName, None);
+            set_claim(r, Claim::PodUid, None);
+        },
+        |r| set_claim(r, Claim::PodName, None),
+        |r| r.user.as_mut().unwrap().extra = None,
+    ];
+    assert_refused(IdentityError::Claim(Claim::PodName), &changes);
+}
+
+#[test]
+fn a_claim_that_is_not_there_exactly_once_is_refused() {
+    let uid: [Change; 3] = [
+        |r| set_claim(r, Claim::PodUid, None),
+        |r| set_claim(r, Claim::PodUid, Some(&[""])),
+        |r| set_claim(r, Claim::PodUid, Some(&[])),
+    ];
+    assert_refused(IdentityError::Claim(Claim::PodUid), &uid);
+    let node: [Change; 2] = [
+        |r| set_claim(r, Claim::NodeName, None),
+        |r| set_claim(r, Claim::NodeName, Some(&["node-a", "node-b"])),
+    ];
+    assert_refused(IdentityError::Claim(Claim::NodeName), &node);
 }
 
 #[test]

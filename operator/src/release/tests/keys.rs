@@ -1,0 +1,143 @@
+//! Vaults whose keys or contents are not usable.
+
+use jiff::Timestamp;
+use secretvault_delivery::v1::Reason;
+use secretvault_keyring::Keyring;
+
+use crate::release::fixture::{Sealing, World, volume};
+
+fn vault<'a>(keyring: &'a Keyring, name: &str) -> Sealing<'a> {
+    Sealing::new(keyring, "shop", name)
+        .secret("a", "1")
+        .public("host", "db")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_whose_key_is_not_there_is_denied_with_the_remedy() {
+    let elsewhere = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+    let world = World::with(|keyring| {
+        let mut no_provider = vault(keyring, "no-provider");
+        no_provider.object.spec.data_key.as_mut().unwrap().provider = "absent".to_owned();
+        [
+            vault(&elsewhere, "elsewhere").object,
+            no_provider.object,
+            vault(keyring, "app").object,
+        ]
+    })
+    .await;
+    for name in ["elsewhere", "no-provider"] {
+        let denial = world.denial(volume(name, "")).await;
+        assert_eq!(
+            denial.reason(),
+            Reason::KeyUnavailable,
+            "{name}: {}",
+            denial.message
+        );
+        let expected = format!("vault shop/{name}: no usable key: ");
+        assert!(denial.message.starts_with(&expected), "{}", denial.message);
+    }
+    world.grant(volume("app", "")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn public_entries_need_no_key() {
+    let elsewhere = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+    let world = World::with(|_| [vault(&elsewhere, "elsewhere").object]).await;
+    let grant = world.grant(volume("elsewhere", "host")).await;
+    assert_eq!(grant.files.len(), 1);
+    assert_eq!(grant.vaults[0].scope, "");
+    assert!(world.log.lines(1)[0]["vaults"][0]["keyId"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_is_damaged_is_denied_with_what_is_damaged() {
+    let world = World::with(|keyring| {
+        let mut foreign = vault(keyring, "foreign");
+        foreign.object.spec.data_key = vault(keyring, "other").object.spec.data_key;
+        let mut no_key = vault(keyring, "no-key");
+        no_key.object.spec.data_key = None;
+        let mut broken = vault(keyring, "broken");
+        broken
+            .object
+            .spec
+            .data
+            .insert("a".to_owned(), "sv1:AAAA".into());
+        let mut git = vault(keyring, "git");
+        git.object
+            .spec
+            .data
+            .insert("a".to_owned(), "git1:AAAA".into());
+        let mut public = vault(keyring, "public");
+        let binary = &mut public.object.spec.public_binary_data;
+        binary.insert("b".to_owned(), "not base64".to_owned());
+        let vaults = [foreign, no_key, broken, git, public, vault(keyring, "app")];
+        vaults.map(|vault| vault.object)
+    })
+    .await;
+    let cases = [
+        ("foreign", "", "data key"),
+        ("no-key", "", "spec.dataKey"),
+        ("broken", "", "entry a"),
+        ("git", "", "sealed for Git"),
+        ("public", "", "entry b"),
+    ];
+    for (name, items, word) in cases {
+        let denial = world.denial(volume(name, items)).await;
+        assert_eq!(
+            denial.reason(),
+            Reason::Damaged,
+            "{name}: {}",
+            denial.message
+        );
+        assert!(
+            denial.message.contains(name) && denial.message.contains(word),
+            "{denial:?}"
+        );
+        assert!(!denial.message.contains("AAAA"), "{denial:?}");
+    }
+    world.grant(volume("app", "")).await;
+}
+
+/// Taken for deleted, it would lose its files in running pods.
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_cannot_be_read_is_denied_and_not_taken_for_deleted() {
+    let world = World::with(|keyring| {
+        ["shop", "platform"].map(|namespace| {
+            let mut vault = Sealing::new(keyring, namespace, "unreadable").secret("a", "1");
+            vault.object.spec.access = Some(Vec::new());
+            vault.object
+        })
+    })
+    .await;
+    let denial = world.denial(volume("unreadable", "")).await;
+    assert_eq!(denial.reason(), Reason::Damaged, "{}", denial.message);
+    let unreadable = world.denial(volume("platform/unreadable", "")).await;
+    let absent = world.denial(volume("platform/absent", "")).await;
+    assert_eq!(unreadable.reason, absent.reason);
+    assert_eq!(
+        unreadable.message.replace("unreadable", "absent"),
+        absent.message
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_no_message_can_carry_is_denied() {
+    const HALF_MIB: usize = 512 * 1024;
+    let world = World::with(|keyring| {
+        ["a", "b", "c"].map(|name| {
+            let mut vault = Sealing::new(keyring, "shop", name);
+            for entry in 0..20 {
+                let entry = format!("{name}{entry}");
+                vault = vault.public(&entry, &"x".repeat(HALF_MIB));
+            }
+            vault.object
+        })
+    })
+    .await;
+    assert_eq!(world.grant(volume("a, b", "")).await.files.len(), 40);
+    let denial = world.denial(volume("a, b, c", "")).await;
+    assert_eq!(denial.reason(), Reason::InvalidRequest);
+    assert!(denial.message.contains("28 MiB"), "{}", denial.message);
+    let error = world.ask(vec![volume("a, b", ""); 2]).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+}
