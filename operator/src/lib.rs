@@ -17,6 +17,8 @@ pub mod vaults;
 pub mod admission;
 pub mod release;
 
+pub mod controller;
+
 pub mod health;
 pub mod metrics;
 

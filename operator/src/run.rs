@@ -23,6 +23,7 @@ use tracing::info;
 use crate::{
     admission::{self, Webhook},
     config::{Overlay, Settings},
+    controller::Controllers,
     health::{self, Readiness},
     keys::{self, Providers},
     metrics::{Metrics, ServerName},
@@ -109,6 +110,7 @@ impl Operator {
     async fn start(&mut self) -> anyhow::Result<()> {
         self.keep_certificate();
         self.watch();
+        self.control();
         self.serve(
             ServerName::Webhook,
             self.settings.webhook_port,
@@ -140,14 +142,26 @@ impl Operator {
     fn watch(&mut self) {
         let vaults = self.vaults.clone();
         let client = self.client.clone();
-        self.spawn("vaults", async move { vaults.run(client).await });
+        self.spawn_endless("vaults", async move { vaults.run(client).await });
         let keys = keys::watch::run(
             self.client.clone(),
             self.settings.namespace.clone(),
             self.providers.clone(),
             self.providers_read.clone(),
         );
-        self.spawn("key providers", keys);
+        self.spawn_endless("key providers", keys);
+    }
+
+    /// Does what only one replica should: whichever holds the lease.
+    fn control(&mut self) {
+        let controllers = Controllers {
+            client: self.client.clone(),
+            settings: self.settings.clone(),
+            vaults: self.vaults.clone(),
+            providers: self.providers.clone(),
+            metrics: self.metrics.controllers.clone(),
+        };
+        self.spawn("controllers", controllers.run(self.leaving.clone()));
     }
 
     fn webhook(&self) -> Webhook {
@@ -202,6 +216,18 @@ impl Operator {
         self.tasks.spawn(async move {
             task.await;
             name
+        });
+    }
+
+    /// Owns a task that does not end by itself: it is dropped when all is finished.
+    fn spawn_endless(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let stop = self.stop.clone();
+        self.spawn(name, async move {
+            stop.run_until_cancelled(task).await;
         });
     }
 

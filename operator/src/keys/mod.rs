@@ -15,6 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use fault::{KeyError, KeyFault, ProviderFault};
+pub use local::Source;
 pub use provider::{Provider, Wrapped};
 
 /// What is known of one provider: usable, or with its fault.

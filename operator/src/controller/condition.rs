@@ -1,0 +1,119 @@
+//! The condition `Ready`: what it says, and since when.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use secretvault_crds::api::CONDITION_READY;
+
+/// What the condition `Ready` is to say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Ready {
+    pub(super) ready: bool,
+    /// A word in camel case.
+    pub(super) reason: &'static str,
+    /// For a person.
+    pub(super) message: String,
+}
+
+impl Ready {
+    /// The condition. As long as its status does not change, it keeps since when it holds.
+    pub(super) fn condition(
+        self,
+        generation: Option<i64>,
+        before: Option<&Condition>,
+        now: Timestamp,
+    ) -> Condition {
+        let status = if self.ready { "True" } else { "False" };
+        let since = before.filter(|before| before.status == status);
+        Condition {
+            last_transition_time: since.map_or_else(
+                || whole_second(now),
+                |before| before.last_transition_time.clone(),
+            ),
+            message: shortened(self.message, MAX_MESSAGE),
+            observed_generation: generation,
+            reason: self.reason.to_owned(),
+            status: status.to_owned(),
+            type_: CONDITION_READY.to_owned(),
+        }
+    }
+}
+
+/// The condition `Ready` among others.
+pub(super) fn ready_of(conditions: &[Condition]) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == CONDITION_READY)
+}
+
+/// A moment as the API writes it.
+pub(super) fn whole_second(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+/// At most so many bytes of a text, with an ellipsis where something is cut.
+pub(super) fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
+        text.truncate(end);
+        text.push_str(ELLIPSIS);
+    }
+    text
+}
+
+/// Names in a row, and how many more there are than a reader wants.
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let shown = names.get(..MOST_NAMES).unwrap_or(&names).join(", ");
+    match names.len().checked_sub(MOST_NAMES) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+const ELLIPSIS: &str = "…";
+/// What the API server accepts in a condition.
+const MAX_MESSAGE: usize = 32768;
+const MOST_NAMES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(ready: bool) -> Ready {
+        Ready {
+            ready,
+            reason: "Because",
+            message: String::new(),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn since_when_is_kept_while_the_status_stays() {
+        let first = ready(true).condition(Some(1), None, at(1));
+        let same = ready(true).condition(Some(2), Some(&first), at(2));
+        assert_eq!(same.last_transition_time, first.last_transition_time);
+        assert_eq!(same.observed_generation, Some(2));
+        let other = ready(false).condition(Some(2), Some(&same), at(3));
+        assert_eq!(other.last_transition_time, Time(at(3)));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(shortened("äöü".into(), 6), "äöü");
+        assert_eq!(shortened("äöüß".into(), 6), "ä…");
+    }
+
+    #[test]
+    fn a_long_list_says_how_many_more() {
+        let names: Vec<String> = (1..=10).map(|n| n.to_string()).collect();
+        assert_eq!(
+            listed(names.iter().map(String::as_str)),
+            "1, 2, 3, 4, 5, 6, 7, 8 and 2 more"
+        );
+        assert_eq!(listed(["a", "b"]), "a, b");
+    }
+}

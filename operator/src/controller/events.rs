@@ -1,0 +1,129 @@
+//! Events: told once, on a change.
+//!
+//! kube's own recorder joins events of one reason into a series that keeps the first one's text;
+//! ours name entries, so each is an event of its own. They are as rare as changes are.
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tracing::warn;
+
+use super::condition::shortened;
+
+/// What is told of an object.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct News {
+    /// Whether somebody should look.
+    pub(super) warning: bool,
+    /// A word in camel case.
+    pub(super) reason: &'static str,
+    /// For a person. Names of entries at most: never a value, nor a part or a size of one.
+    pub(super) note: String,
+}
+
+/// Tells events in this replica's name.
+#[derive(Clone)]
+pub(super) struct Events {
+    client: Client,
+    pod_name: String,
+}
+
+impl Events {
+    pub(super) fn new(client: Client, pod_name: &str) -> Self {
+        Self {
+            client,
+            pod_name: pod_name.to_owned(),
+        }
+    }
+
+    /// Tells it. An event that cannot be told is logged: it is no reason to fail.
+    pub(super) async fn tell(&self, about: &ObjectReference, news: News) {
+        let event = event(about, news, &self.pod_name, Timestamp::now());
+        let namespace = event
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or(CLUSTER_SCOPED);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            warn!(%error, object = about.name, "an event was not told");
+        }
+    }
+}
+
+fn event(about: &ObjectReference, news: News, pod_name: &str, now: Timestamp) -> Event {
+    let kind = about.kind.as_deref().unwrap_or_default().to_lowercase();
+    let namespace = about
+        .namespace
+        .clone()
+        .unwrap_or_else(|| CLUSTER_SCOPED.to_owned());
+    Event {
+        action: Some("Reconcile".into()),
+        event_time: Some(MicroTime(now)),
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{kind}-")),
+            namespace: Some(namespace),
+            ..ObjectMeta::default()
+        },
+        note: Some(shortened(news.note, MAX_NOTE)),
+        reason: Some(news.reason.into()),
+        regarding: Some(about.clone()),
+        reporting_controller: Some("secretvault-operator".into()),
+        reporting_instance: Some(shortened(pod_name.to_owned(), MAX_INSTANCE)),
+        type_: Some(if news.warning { "Warning" } else { "Normal" }.into()),
+        ..Event::default()
+    }
+}
+
+/// Where events about objects without a namespace go.
+const CLUSTER_SCOPED: &str = "default";
+/// What the API server accepts.
+const MAX_INSTANCE: usize = 128;
+/// What the API server accepts.
+const MAX_NOTE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(namespace: Option<&str>) -> ObjectReference {
+        ObjectReference {
+            kind: Some("SecretVault".into()),
+            name: Some("app".into()),
+            namespace: namespace.map(Into::into),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn told(namespace: Option<&str>, note: &str) -> Event {
+        let news = News {
+            warning: true,
+            reason: "Damaged",
+            note: note.into(),
+        };
+        event(&about(namespace), news, "pod", Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_event_is_where_its_object_is() {
+        assert_eq!(
+            told(Some("shop"), "").metadata.namespace.as_deref(),
+            Some("shop")
+        );
+        assert_eq!(
+            told(None, "").metadata.namespace.as_deref(),
+            Some("default")
+        );
+    }
+
+    #[test]
+    fn a_long_note_is_cut() {
+        assert_eq!(told(None, &"x".repeat(2000)).note.unwrap().len(), 1024);
+    }
+}

@@ -1,0 +1,352 @@
+//! What the status of a vault is to say, and what is worth an Event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultSpec, SecretVaultStatus};
+use sha2::{Digest, Sha256};
+
+use super::{
+    super::{
+        condition::{Ready, listed, ready_of, whole_second},
+        events::News,
+    },
+    inspect::{Verdict, secrets},
+};
+
+/// The status that a vault should have.
+pub(super) fn status(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> SecretVaultStatus {
+    let before = vault.status.as_ref();
+    let generation = vault.metadata.generation;
+    let known = before.and_then(|before| ready_of(&before.conditions));
+    let entries = entries(&vault.spec, before, now);
+    SecretVaultStatus {
+        observed_generation: generation,
+        conditions: vec![ready(verdict, &entries).condition(generation, known, now)],
+        entry_count: i32::try_from(entries.len()).ok(),
+        entries,
+        key_id: vault
+            .spec
+            .data_key
+            .as_ref()
+            .map(|data_key| data_key.key_id.clone()),
+    }
+}
+
+/// What happened between two states of one vault.
+pub(super) fn news(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Vec<News> {
+    let mut news: Vec<News> = resealed(before, after).into_iter().collect();
+    let said = before.and_then(|before| ready_of(&before.conditions));
+    if let Some(says) = ready_of(&after.conditions) {
+        let warning = match says.reason.as_str() {
+            DAMAGED => Some(DAMAGED),
+            KEY_UNAVAILABLE => Some(KEY_UNAVAILABLE),
+            _ => None,
+        };
+        let told =
+            said.is_some_and(|said| (&said.reason, &said.message) == (&says.reason, &says.message));
+        news.extend(warning.filter(|_| !told).map(|reason| News {
+            warning: true,
+            reason,
+            note: says.message.clone(),
+        }));
+    }
+    news
+}
+
+fn ready(verdict: &Verdict, entries: &[EntryStatus]) -> Ready {
+    let secret = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Secret)
+        .count();
+    let public = entries.len() - secret;
+    let (reason, message) = match verdict {
+        Verdict::Damaged { entries } => (
+            DAMAGED,
+            format!(
+                "these entries do not open: {}; apply their values again, or restore the vault from a backup",
+                listed(entries.iter().map(String::as_str)),
+            ),
+        ),
+        Verdict::Empty => ("Empty", "the vault has no entries".to_owned()),
+        Verdict::KeyUnavailable { message } => (KEY_UNAVAILABLE, message.clone()),
+        Verdict::Sealed => (
+            SEALED,
+            format!("{secret} sealed and {public} public entries"),
+        ),
+    };
+    Ready {
+        ready: verdict.is_ready(),
+        reason,
+        message,
+    }
+}
+
+/// The entries by name. Since when a value is sealed is kept while its envelope is the same.
+fn entries(
+    spec: &SecretVaultSpec,
+    before: Option<&SecretVaultStatus>,
+    now: Timestamp,
+) -> Vec<EntryStatus> {
+    let before = before.map_or(&[][..], |before| &before.entries);
+    let known: BTreeMap<&str, &EntryStatus> = before
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry))
+        .collect();
+    let key_id = spec
+        .data_key
+        .as_ref()
+        .map(|data_key| data_key.key_id.clone());
+    let secret = secrets(spec).map(|(name, envelope)| {
+        let revision = Some(revision(envelope));
+        let same = known.get(name).filter(|known| known.revision == revision);
+        let since = same.and_then(|known| known.sealed_at.clone());
+        let sealed_at = since.unwrap_or_else(|| whole_second(now));
+        (
+            name,
+            EntryStatus {
+                name: name.to_owned(),
+                kind: EntryKind::Secret,
+                key_id: key_id.clone(),
+                sealed_at: Some(sealed_at),
+                revision,
+            },
+        )
+    });
+    let public = spec
+        .public_data
+        .keys()
+        .chain(spec.public_binary_data.keys())
+        .map(|name| {
+            (
+                name.as_str(),
+                EntryStatus {
+                    name: name.clone(),
+                    kind: EntryKind::Public,
+                    key_id: None,
+                    sealed_at: None,
+                    revision: None,
+                },
+            )
+        });
+    let sorted: BTreeMap<&str, EntryStatus> = public.chain(secret).collect();
+    sorted.into_values().collect()
+}
+
+/// Which envelope it is. An envelope is ciphertext, so that this tells nothing of the value.
+fn revision(envelope: &str) -> String {
+    let digest = Sha256::digest(envelope.as_bytes());
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The entries that have another envelope, and those that are gone.
+fn resealed(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Option<News> {
+    let before = before.map_or(&[][..], |before| &before.entries);
+    let (old, new) = (revisions(before), revisions(&after.entries));
+    let names = |these: &BTreeSet<(&str, &str)>, those: &BTreeSet<(&str, &str)>| {
+        listed(these.difference(those).map(|(name, _)| *name))
+    };
+    let sealed = names(&new, &old);
+    let kept: BTreeSet<&str> = after
+        .entries
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
+    let gone = listed(
+        old.iter()
+            .map(|(name, _)| *name)
+            .filter(|name| !kept.contains(name)),
+    );
+    let note = match (sealed.is_empty(), gone.is_empty()) {
+        (true, true) => return None,
+        (false, true) => format!("sealed {sealed}"),
+        (true, false) => format!("removed {gone}"),
+        (false, false) => format!("sealed {sealed}; removed {gone}"),
+    };
+    Some(News {
+        warning: false,
+        reason: SEALED,
+        note,
+    })
+}
+
+fn revisions(entries: &[EntryStatus]) -> BTreeSet<(&str, &str)> {
+    let sealed = entries
+        .iter()
+        .filter_map(|entry| Some((entry, entry.revision.as_deref()?)));
+    sealed
+        .map(|(entry, revision)| (entry.name.as_str(), revision))
+        .collect()
+}
+
+const DAMAGED: &str = "Damaged";
+const KEY_UNAVAILABLE: &str = "KeyUnavailable";
+const SEALED: &str = "Sealed";
+
+#[cfg(test)]
+mod tests {
+    use secretvault_crds::DataKey;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn vault(entries: &[(&str, &str)]) -> SecretVault {
+        let data_key = DataKey {
+            key_id: "k1".into(),
+            ..DataKey::default()
+        };
+        let mut spec = SecretVaultSpec {
+            data_key: Some(data_key),
+            ..SecretVaultSpec::default()
+        };
+        for (name, text) in entries {
+            spec.data.insert((*name).into(), (*text).into());
+        }
+        let mut vault = SecretVault::new("app", spec);
+        vault.metadata.generation = Some(7);
+        vault
+    }
+
+    fn damaged(names: &[&str]) -> Verdict {
+        Verdict::Damaged {
+            entries: names.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// What is told when a vault goes from one verdict to another, its entries unchanged.
+    fn told(before: &Verdict, after: &Verdict) -> Vec<(bool, &'static str)> {
+        let mut vault = vault(&[("a", "sv1:A")]);
+        vault.status = Some(status(&vault, before, at(1)));
+        let after = status(&vault, after, at(2));
+        news(vault.status.as_ref(), &after)
+            .iter()
+            .map(|n| (n.warning, n.reason))
+            .collect()
+    }
+
+    #[test]
+    fn reasons_by_verdict() {
+        let unavailable = Verdict::KeyUnavailable {
+            message: "no key".into(),
+        };
+        let cases = [
+            (damaged(&["a"]), "False", "Damaged"),
+            (Verdict::Empty, "True", "Empty"),
+            (unavailable, "False", "KeyUnavailable"),
+            (Verdict::Sealed, "True", "Sealed"),
+        ];
+        for (verdict, expected, reason) in cases {
+            let status = status(&vault(&[("a", "sv1:A")]), &verdict, at(1));
+            let ready = &status.conditions[0];
+            assert_eq!(
+                (ready.status.as_str(), ready.reason.as_str()),
+                (expected, reason)
+            );
+            assert_eq!(
+                (ready.observed_generation, status.observed_generation),
+                (Some(7), Some(7))
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_vault_names_its_entries() {
+        let status = status(&vault(&[]), &damaged(&["db/password", "x"]), at(1));
+        assert!(status.conditions[0].message.contains("db/password, x"));
+    }
+
+    #[test]
+    fn an_equal_state_is_an_equal_status_however_late() {
+        let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
+        vault.spec.public_data.insert("host".into(), "db".into());
+        vault.status = Some(status(&vault, &Verdict::Sealed, at(1)));
+        assert_eq!(
+            vault.status,
+            Some(status(&vault, &Verdict::Sealed, at(1000)))
+        );
+    }
+
+    #[test]
+    fn sealed_at_moves_only_with_the_envelope() {
+        let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
+        vault.status = Some(status(&vault, &Verdict::Sealed, at(1)));
+        vault.spec.data.insert("b".into(), "sv1:C".into());
+        let sealed_at: Vec<_> = status(&vault, &Verdict::Sealed, at(9))
+            .entries
+            .iter()
+            .map(|entry| entry.sealed_at.clone().unwrap().0)
+            .collect();
+        assert_eq!(sealed_at, [at(1), at(9)]);
+    }
+
+    #[test]
+    fn an_entry_shows_names_and_no_trace_of_its_value() {
+        let mut vault = vault(&[("a", "sv1:A")]);
+        vault.spec.public_data.insert("host".into(), "db".into());
+        let status = status(&vault, &Verdict::Sealed, at(0));
+        insta::assert_snapshot!(serde_json::to_string_pretty(&status.entries).unwrap(), @r#"
+        [
+          {
+            "name": "a",
+            "kind": "Secret",
+            "keyId": "k1",
+            "sealedAt": "1970-01-01T00:00:00Z",
+            "revision": "fcb860702748f920"
+          },
+          {
+            "name": "host",
+            "kind": "Public"
+          }
+        ]
+        "#);
+    }
+
+    #[test]
+    fn news_are_told_once() {
+        let unavailable = || Verdict::KeyUnavailable {
+            message: "no key".into(),
+        };
+        let cases = [
+            (Verdict::Sealed, Verdict::Sealed, vec![]),
+            (Verdict::Sealed, damaged(&["a"]), vec![(true, "Damaged")]),
+            (damaged(&["a"]), damaged(&["a"]), vec![]),
+            (
+                damaged(&["a"]),
+                damaged(&["a", "b"]),
+                vec![(true, "Damaged")],
+            ),
+            (
+                Verdict::Sealed,
+                unavailable(),
+                vec![(true, "KeyUnavailable")],
+            ),
+            (unavailable(), unavailable(), vec![]),
+            (unavailable(), Verdict::Sealed, vec![]),
+        ];
+        for (before, after, expected) in cases {
+            assert_eq!(told(&before, &after), expected, "{before:?} to {after:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_and_removed_is_told_by_name() {
+        let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
+        let first = status(&vault, &Verdict::Sealed, at(1));
+        assert_eq!(news(None, &first)[0].note, "sealed a, b");
+        vault.status = Some(first);
+        vault.spec.data.remove("a");
+        vault.spec.data.insert("b".into(), "sv1:C".into());
+        let second = status(&vault, &Verdict::Sealed, at(2));
+        assert_eq!(
+            news(vault.status.as_ref(), &second)[0].note,
+            "sealed b; removed a"
+        );
+    }
+}
