@@ -6,11 +6,13 @@
 mod kubectl;
 mod lock;
 mod pod;
+mod vault;
 mod wait;
 
 pub use kubectl::{Answer, Namespace, kubectl, kubectl_with};
 pub use lock::{alone, together};
 pub use pod::Pod;
+pub use vault::Vault;
 pub use wait::{PATIENCE, eventually, eventually_within};
 
 /// Where SecretVault is installed.
