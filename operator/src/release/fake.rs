@@ -19,6 +19,7 @@ pub(crate) struct ApiServer(Arc<Mutex<State>>);
 struct State {
     tokens: HashMap<String, Token>,
     objects: HashMap<String, Value>,
+    arrived: usize,
     reviews: usize,
     failing: Option<u16>,
     hanging: bool,
@@ -107,9 +108,15 @@ impl ApiServer {
         self.state().reviews
     }
 
+    /// How many requests arrived, answered or not.
+    pub(crate) fn arrived(&self) -> usize {
+        self.state().arrived
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
+        self.state().arrived += 1;
         if self.state().hanging {
             std::future::pending::<()>().await;
         }

@@ -4,13 +4,13 @@
 //! operator hold a message of many megabytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use secretvault_delivery::AGENT_AUDIENCE;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::warn;
@@ -19,7 +19,7 @@ use super::audit::{Kind, Line, Verdict};
 use super::identity::{AgentIdentity, IdentityError};
 use super::metrics::{RequestOutcome, VerdictOutcome};
 use super::service::Release;
-use super::verdict::{MAX_TOKEN, Unavailable};
+use super::verdict::Unavailable;
 
 /// Lets agents through, and tells the service which one it is.
 pub(super) async fn admit(
@@ -29,15 +29,12 @@ pub(super) async fn admit(
 ) -> Response {
     let begun = Instant::now();
     let token = bearer(&request).map(str::to_owned);
-    let Ok(permit) = timeout(QUEUE_LIMIT, release.permits.acquire()).await else {
-        return release.refuse(&Refused::Unavailable(Unavailable::Busy), begun);
-    };
     match release.agent(token.as_deref()).await {
         Ok(agent) => {
             request.extensions_mut().insert(agent);
-            let response = next.run(request).await;
-            drop(permit);
-            response
+            let served = timeout(DEADLINE, release.in_turn(next.run(request))).await;
+            let served = served.unwrap_or(Err(Unavailable::Slow));
+            served.unwrap_or_else(|cause| release.refuse(&Refused::Unavailable(cause), begun))
         }
         Err(refused) => release.refuse(&refused, begun),
     }
@@ -58,7 +55,7 @@ impl Release {
         let accepted = match token {
             None => Err(IdentityError::NotAuthenticated),
             Some(token) => {
-                let status = self.judge.reviews.review(token, AGENT_AUDIENCE).await;
+                let status = self.agents.review(token).await;
                 let status = status.map_err(|fault| Refused::Unavailable(fault.into()))?;
                 AgentIdentity::accept(&status, &self.agent_account)
             }
@@ -68,6 +65,17 @@ impl Release {
             logged.map_err(|error| Refused::Unavailable(error.into()))?;
         }
         accepted.map_err(Refused::Identity)
+    }
+
+    /// Serves a bounded number of requests at once; the others wait a moment.
+    async fn in_turn(
+        &self,
+        served: impl Future<Output = Response>,
+    ) -> Result<Response, Unavailable> {
+        match timeout(QUEUE_LIMIT, self.permits.acquire()).await {
+            Ok(Ok(_permit)) => Ok(served.await),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::Busy),
+        }
     }
 
     fn refuse(&self, refused: &Refused, begun: Instant) -> Response {
@@ -117,7 +125,6 @@ fn bearer(request: &Request) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let usable = scheme.eq_ignore_ascii_case("bearer")
         && !token.is_empty()
-        && token.len() <= MAX_TOKEN
         && token.bytes().all(|byte| byte.is_ascii_graphic());
     usable.then_some(token)
 }
@@ -136,4 +143,7 @@ fn rejected(error: IdentityError) -> Line {
 }
 
 /// How long a request waits for its turn.
-const QUEUE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+const QUEUE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a request may take, with the time that its message needs to arrive.
+const DEADLINE: Duration = Duration::from_secs(30);

@@ -7,6 +7,8 @@
 //!   anew.
 //! * Callers with the same token at the same time share one request.
 //! * The cache holds hashes of tokens, not tokens, and at most [`CAPACITY`] of them.
+//! * Each audience has a cache and a bound of its own: whoever sends forged agents' tokens makes at
+//!   most [`CONCURRENCY`] requests at once, and takes no room from the pods' tokens.
 //!
 //! # Errors
 //! An API server that cannot be asked is a [`Fault`], never a refusal.
@@ -21,31 +23,39 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use kube::Client;
 use kube::api::{Api, PostParams};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroize;
 
 use crate::vaults::Fault;
 
-/// Reviews tokens, and remembers the valid ones briefly.
+/// Reviews tokens for one audience, and remembers the valid ones briefly.
 pub(super) struct Reviews {
     client: Client,
+    audience: &'static str,
+    permits: Arc<Semaphore>,
     cache: Mutex<Cache>,
 }
 
 impl Reviews {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, audience: &'static str) -> Self {
         Self {
             client,
+            audience,
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
             cache: Mutex::default(),
         }
     }
 
-    /// Asks whose a token is, for one audience.
-    pub(super) async fn review(&self, token: &str, audience: &'static str) -> Answer {
-        let key = CacheKey::new(token, audience);
+    /// Asks whose a token is. One that no API server would have made is not worth a call.
+    pub(super) async fn review(&self, token: &str) -> Answer {
+        if token.is_empty() || token.len() > MAX_TOKEN {
+            return Ok(Arc::default());
+        }
+        let key = CacheKey::new(token);
         let flight = self.cache().join(key, Instant::now(), || {
-            let request = ask(self.client.clone(), token.to_owned(), audience);
-            request.boxed().shared()
+            let request = ask(self.client.clone(), token.to_owned(), self.audience);
+            bounded(Arc::clone(&self.permits), request).boxed().shared()
         });
         let answer = flight.clone().await;
         if !is_valid(&answer) {
@@ -70,6 +80,15 @@ fn is_valid(answer: &Answer) -> bool {
         .is_ok_and(|status| status.authenticated == Some(true))
 }
 
+/// Waits its turn; the wait is part of the deadline.
+async fn bounded(permits: Arc<Semaphore>, request: impl Future<Output = Answer>) -> Answer {
+    let turn = async {
+        let _permit = permits.acquire().await.map_err(|_closed| Fault::Timeout)?;
+        request.await
+    };
+    timeout(DEADLINE, turn).await.unwrap_or(Err(Fault::Timeout))
+}
+
 async fn ask(client: Client, token: String, audience: &'static str) -> Answer {
     let mut review = TokenReview {
         spec: TokenReviewSpec {
@@ -86,17 +105,13 @@ async fn ask(client: Client, token: String, audience: &'static str) -> Answer {
     Ok(Arc::new(answer.status.ok_or(Fault::Answer)?))
 }
 
-/// SHA-256 of audience and token: a dump of the cache yields no token.
+/// SHA-256 of a token: a dump of the cache yields none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    fn new(token: &str, audience: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(audience.as_bytes());
-        hash.update([0]);
-        hash.update(token.as_bytes());
-        Self(hash.finalize().into())
+    fn new(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
     }
 }
 
@@ -151,6 +166,12 @@ impl Slot {
     }
 }
 
+/// A token's size: kubelet's have about one KiB.
+const MAX_TOKEN: usize = 16 * 1024;
+
+/// Requests to the API server at once.
+const CONCURRENCY: usize = 32;
+
 /// How long a valid review is used again.
 const VALID_FOR: Duration = Duration::from_secs(10);
 
@@ -172,7 +193,7 @@ mod tests {
     fn setup() -> (ApiServer, Reviews) {
         let server = ApiServer::new();
         server.token("t-valid", Token::of_pod("shop", "web-0"));
-        let reviews = Reviews::new(server.client());
+        let reviews = Reviews::new(server.client(), AUDIENCE);
         (server, reviews)
     }
 
@@ -181,23 +202,43 @@ mod tests {
         let (server, reviews) = setup();
         for (seconds, calls) in [(0, 1), (9, 1), (1, 2)] {
             tokio::time::advance(Duration::from_secs(seconds)).await;
-            assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+            assert!(is_valid(&reviews.review("t-valid").await));
             assert_eq!(server.reviews(), calls, "after {seconds} s more");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_audience_is_another_question() {
+    async fn a_token_for_another_audience_is_refused() {
         let (server, reviews) = setup();
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
-        assert!(!is_valid(&reviews.review("t-valid", "other").await));
-        assert_eq!(server.reviews(), 2);
+        assert!(is_valid(&reviews.review("t-valid").await));
+        let others = Reviews::new(server.client(), secretvault_delivery::AGENT_AUDIENCE);
+        assert!(!is_valid(&others.review("t-valid").await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_call_is_made_for_what_no_api_server_made() {
+        let (server, reviews) = setup();
+        for token in ["", &"x".repeat(MAX_TOKEN + 1)] {
+            assert!(!is_valid(&reviews.review(token).await));
+        }
+        assert_eq!(server.reviews(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_tokens_makes_a_bounded_number_of_requests() {
+        let (server, reviews) = setup();
+        server.hang(true);
+        let tokens: Vec<_> = (0..100).map(|index| format!("t-{index}")).collect();
+        let flood = tokens.iter().map(|token| reviews.review(token));
+        let answers = futures::future::join_all(flood).await;
+        assert!(answers.iter().all(|answer| *answer == Err(Fault::Timeout)));
+        assert_eq!(server.arrived(), CONCURRENCY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn callers_at_the_same_time_share_one_request() {
         let (server, reviews) = setup();
-        let many = (0..64).map(|_| reviews.review("t-valid", AUDIENCE));
+        let many = (0..64).map(|_| reviews.review("t-valid"));
         let answers = futures::future::join_all(many).await;
         assert!(answers.iter().all(is_valid));
         assert_eq!(server.reviews(), 1);
@@ -206,21 +247,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_not_remembered() {
         let (server, reviews) = setup();
-        assert!(!is_valid(&reviews.review("t-late", AUDIENCE).await));
+        assert!(!is_valid(&reviews.review("t-late").await));
         server.token("t-late", Token::of_pod("shop", "web-0"));
-        assert!(is_valid(&reviews.review("t-late", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-late").await));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_api_server_that_fails_is_a_fault_and_not_remembered() {
         let (server, reviews) = setup();
         server.fail_with(Some(500));
-        assert_eq!(
-            reviews.review("t-valid", AUDIENCE).await,
-            Err(Fault::Status(500))
-        );
+        assert_eq!(reviews.review("t-valid").await, Err(Fault::Status(500)));
         server.fail_with(None);
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-valid").await));
     }
 
     #[tokio::test(start_paused = true)]
@@ -228,13 +266,10 @@ mod tests {
         let (server, reviews) = setup();
         server.hang(true);
         let begun = Instant::now();
-        assert_eq!(
-            reviews.review("t-valid", AUDIENCE).await,
-            Err(Fault::Timeout)
-        );
+        assert_eq!(reviews.review("t-valid").await, Err(Fault::Timeout));
         assert_eq!(begun.elapsed(), DEADLINE);
         server.hang(false);
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-valid").await));
     }
 
     #[tokio::test(start_paused = true)]
@@ -243,18 +278,18 @@ mod tests {
         let fill = |count| {
             let mut cache = reviews.cache();
             for index in 0..count {
-                let key = CacheKey::new(&format!("t-{index}"), AUDIENCE);
+                let key = CacheKey::new(&format!("t-{index}"));
                 let answer = || futures::future::ready(Err(Fault::Timeout)).boxed().shared();
                 drop(cache.join(key, Instant::now(), answer));
             }
             cache.0.len()
         };
         assert_eq!(fill(CAPACITY + 10), CAPACITY);
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-valid").await));
+        assert!(is_valid(&reviews.review("t-valid").await));
         assert_eq!(server.reviews(), 2, "there was no room to remember it");
         tokio::time::advance(VALID_FOR).await;
-        assert!(is_valid(&reviews.review("t-valid", AUDIENCE).await));
+        assert!(is_valid(&reviews.review("t-valid").await));
         assert_eq!(reviews.cache().0.len(), 1, "what is old makes room");
     }
 }

@@ -12,7 +12,9 @@ use secretvault_delivery::v1::{
     delivery_server::{Delivery, DeliveryServer},
     verdict::Outcome,
 };
-use secretvault_delivery::{MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST};
+use secretvault_delivery::{
+    AGENT_AUDIENCE, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST, POD_AUDIENCE,
+};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
@@ -57,6 +59,7 @@ pub fn router(parts: Parts) -> axum::Router {
 
 /// The service.
 pub(super) struct Release {
+    pub(super) agents: Reviews,
     pub(super) judge: Judge,
     pub(super) agent_account: String,
     pub(super) audit: Audit,
@@ -67,8 +70,9 @@ pub(super) struct Release {
 impl Release {
     fn new(parts: Parts) -> Self {
         Self {
+            agents: Reviews::new(parts.client.clone(), AGENT_AUDIENCE),
             judge: Judge {
-                reviews: Reviews::new(parts.client.clone()),
+                reviews: Reviews::new(parts.client.clone(), POD_AUDIENCE),
                 client: parts.client,
                 vaults: parts.vaults,
                 providers: parts.providers,

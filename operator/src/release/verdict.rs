@@ -5,14 +5,11 @@
 //! and must live; this replica must not be behind what the volume shows already; the plan says
 //! which files the pod may have; keys are derived for exactly those.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use kube::Client;
 use kube::api::Api;
 use secretvault_crds::SecretVault;
-use secretvault_delivery::POD_AUDIENCE;
 use secretvault_delivery::v1::Volume;
 use secretvault_vault::plan::{HeldVault, Refusal, plan};
 use secretvault_vault::{Subject, VaultRef};
@@ -74,7 +71,7 @@ impl Judge {
         agent: &AgentIdentity,
     ) -> Result<Decision, Unavailable> {
         let claimed = claimed_pod(volume);
-        let status = self.review(volume).await?;
+        let status = self.reviews.review(&volume.pod_token).await?;
         let identity = match PodIdentity::accept(&status) {
             Ok(identity) => identity,
             Err(error) => {
@@ -94,15 +91,6 @@ impl Judge {
             Err(error) => Err(error.into()),
         };
         Ok(Decision { pod, verdict })
-    }
-
-    /// A token that no API server would have made is not worth a call.
-    async fn review(&self, volume: &Volume) -> Result<Arc<TokenReviewStatus>, Unavailable> {
-        let token = &volume.pod_token;
-        if token.is_empty() || token.len() > MAX_TOKEN {
-            return Ok(Arc::default());
-        }
-        Ok(self.reviews.review(token, POD_AUDIENCE).await?)
     }
 
     /// The verdict for a pod whose token is proved.
@@ -212,9 +200,6 @@ fn unreadable(vault: &VaultRef, subject: &Subject) -> Denied {
         entry: None,
     })
 }
-
-/// A token's size: kubelet's have about one KiB.
-pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// How long a replica that is behind waits.
 const CATCH_UP: Duration = Duration::from_secs(2);

@@ -74,6 +74,23 @@ async fn a_token_that_does_not_prove_the_pod_is_rejected() {
     }
 }
 
+/// Everything about the pod is true, but it is another agent's.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_lives_on_another_node_is_not_this_agents() {
+    let world = world().await;
+    let token = Token::of_pod("shop", "web-0").claiming("node-name", "node-b");
+    world.server.token("t-pod", token);
+    let mut moved = pod();
+    moved["spec"]["nodeName"] = "node-b".into();
+    world.server.object(POD, Some(moved));
+    let denial = world.denial(volume("app", "")).await;
+    assert_eq!(denial.reason(), Reason::PodMismatch);
+    let other = Token::of_agent().claiming("node-name", "node-b");
+    world.server.token("t-agent", other);
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    world.grant(volume("app", "")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_the_agent_does_not_name_is_not_served() {
     let world = world().await;
