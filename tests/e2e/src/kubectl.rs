@@ -1,6 +1,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 /// What kubectl said.
@@ -30,6 +32,27 @@ impl Answer {
     pub fn expect_failure(self) -> String {
         assert!(!self.succeeded, "kubectl succeeded: {}", self.stdout);
         self.stderr
+    }
+
+    /// Its complaint, if it failed with one that says all of this and holds the value neither in
+    /// plain nor in base64.
+    #[expect(clippy::must_use_candidate, reason = "it is an assertion")]
+    pub fn expect_refusal(self, says: &[&str], value: &str) -> String {
+        let complaint = self.expect_failure();
+        for text in says {
+            assert!(
+                complaint.contains(text),
+                "does not say {text:?}: {complaint}"
+            );
+        }
+        let encoded = BASE64_STANDARD.encode(value);
+        for form in [value, encoded.trim_end_matches('=')] {
+            assert!(
+                !complaint.contains(form),
+                "the complaint holds the value {form:?}: {complaint}"
+            );
+        }
+        complaint
     }
 
     /// Its output or its complaint.

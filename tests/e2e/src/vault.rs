@@ -150,6 +150,20 @@ impl Vault {
             .contains(&self.name)
     }
 
+    /// Whether an entry of `data` holds this value. There is no read-back: asked of a dry run, in
+    /// which the same value keeps its envelope.
+    #[must_use]
+    pub fn holds(&self, namespace: &Namespace, entry: &str, value: &str) -> bool {
+        let patch = json!({"spec": {"data": {entry: value}}}).to_string();
+        let dry_run = ["--dry-run=server", "--type=merge", "-o", "json", "-p"];
+        let object = self.object();
+        let answer = namespace.kubectl(&[&["patch", &object], &dry_run[..], &[&patch]].concat());
+        let answer: Value = serde_json::from_str(&answer.expect_success()).unwrap_or_default();
+        let stored = self.stored(namespace);
+        let envelope = |vault: &Value| vault["spec"]["data"][entry].as_str().map(str::to_owned);
+        envelope(&stored).is_some() && envelope(&stored) == envelope(&answer)
+    }
+
     /// Waits until the status speaks of the stored spec and says Ready, and returns the object.
     pub fn wait_ready(&self, namespace: &Namespace) -> Value {
         self.wait_condition(namespace, "True")
