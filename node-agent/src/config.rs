@@ -121,10 +121,15 @@ impl Config {
     }
 
     /// The socket by which kubelet finds us.
+    ///
+    /// Its name has an `@` for a reason: kubelet's registration client sends the whole path,
+    /// percent-encoded, as HTTP/2 `:authority` (it sets `localhost` for the CSI socket only), and
+    /// our HTTP library takes percent signs only in the part before an `@`, the user information
+    /// of RFC 3986 section 3.2.1.
     pub fn registration_socket(&self) -> PathBuf {
         self.kubelet_dir
             .join("plugins_registry")
-            .join(format!("{}-reg.sock", self.driver_name))
+            .join(format!("{}@reg.sock", self.driver_name))
     }
 }
 
@@ -244,7 +249,7 @@ mod tests {
         assert_eq!(config.token_place, TokenPlace::Secrets);
         assert_eq!(
             config.registration_socket(),
-            PathBuf::from("/var/lib/kubelet/plugins_registry/csi.secretvault.dev-reg.sock")
+            PathBuf::from("/var/lib/kubelet/plugins_registry/csi.secretvault.dev@reg.sock")
         );
         assert_eq!(
             config.csi_socket(),
