@@ -1,5 +1,7 @@
 //! `KeyProvider`: what wraps the data keys of vaults.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns of one type")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -15,7 +17,7 @@ use crate::rules;
     kind = "KeyProvider",
     plural = "keyproviders",
     shortname = "kp",
-    category = "secretvault",
+    category = "secretvault-dev",
     status = "KeyProviderStatus",
     derive = "PartialEq",
     doc = "A source of keys that wrap the data keys of vaults. Whoever may edit one can make the \

@@ -9,9 +9,9 @@
 //!   stays below what the API server grants one object.
 //!
 //! # Caveats
-//! Left to admission, and to [`parse`](crate::SecretVault::parse): two entries that land at one
-//! path, or one below the other (comparing all pairs costs too much), and what a pattern means
-//! beyond its characters.
+//! Left to admission, and to [`parse`](crate::SecretVault::parse): two entries that land at one path
+//! in a vault with more than 128 rules under `files` (comparing all pairs would cost too much), or
+//! one below the other; `**` as a part of a segment; and the size of a value before it was sealed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 
@@ -40,6 +40,8 @@ pub(crate) fn vault() -> Vec<ValidationRule> {
         disjoint(binary, public_binary),
         disjoint(public, public_binary),
         files_known(),
+        files_apart(),
+        files_beside_entries(),
         immutable(),
     ]
 }
@@ -118,16 +120,13 @@ fn entry_count() -> ValidationRule {
     let count = MAPS
         .map(|map| format!("(has(self.{map}) ? size(self.{map}) : 0)"))
         .join(" + ");
-    let advice = format!("at most {MAX_ENTRIES} are allowed: use a second vault");
-    ValidationRule {
-        message_expression: Some(format!(
-            "'the vault has ' + string({count}) + ' entries, {advice}'"
-        )),
-        ..rule(
-            format!("{count} <= {MAX_ENTRIES}"),
-            format!("too many entries, {advice}"),
-        )
-    }
+    rule(
+        format!("{count} <= {MAX_ENTRIES}"),
+        format!(
+            "data, binaryData, publicData and publicBinaryData have more than {MAX_ENTRIES} \
+             entries in all: use a second vault"
+        ),
+    )
 }
 
 fn sealed_total() -> ValidationRule {
@@ -160,9 +159,7 @@ fn disjoint(one: &str, other: &str) -> ValidationRule {
 }
 
 fn files_known() -> ValidationRule {
-    let known = MAPS
-        .map(|map| format!("(has(self.{map}) && f.entry in self.{map})"))
-        .join(" || ");
+    let known = in_vault("f.entry");
     let static_message =
         "a rule of files is for an entry that is not in the vault: add it, or take the rule out";
     naming(
@@ -170,10 +167,52 @@ fn files_known() -> ValidationRule {
             format!("!has(self.files) || self.files.all(f, {known})"),
             static_message,
         ),
-        &format!("self.files.filter(f, !({known}))[0].entry"),
+        &format!("self.files.map(f, !{known}, f.entry)[0]"),
         static_message,
     )
 }
+
+/// No two file rules land at one path. (A list in a list is how CEL here names a value once.)
+fn files_apart() -> ValidationRule {
+    let paths = "self.files.map(f, has(f.path) ? f.path : f.entry)";
+    rule(
+        if_comparable(&format!(
+            "[{paths}].all(paths, paths.all(p, paths.indexOf(p) == paths.lastIndexOf(p)))"
+        )),
+        "two rules of files put their entries at one path: give one of them another path",
+    )
+}
+
+/// No file rule lands at the name of an entry that stays where it is, having no rule.
+fn files_beside_entries() -> ValidationRule {
+    let taken = in_vault("f.path");
+    let static_message =
+        "a rule of files puts another entry at this one's path: give one of them another path";
+    naming(
+        rule(
+            if_comparable(&format!(
+                "[self.files.map(f, f.entry)].all(ruled, \
+                 self.files.all(f, !has(f.path) || f.path in ruled || !{taken}))"
+            )),
+            static_message,
+        ),
+        &format!("self.files.map(f, has(f.path) && f.path != f.entry && {taken}, f.path)[0]"),
+        static_message,
+    )
+}
+
+/// Whether an expression names an entry of the vault.
+fn in_vault(entry: &str) -> String {
+    let maps = MAPS.map(|map| format!("(has(self.{map}) && {entry} in self.{map})"));
+    format!("({})", maps.join(" || "))
+}
+
+/// Comparing all pairs of more rules than this would exceed what the API server grants one rule.
+fn if_comparable(rule: &str) -> String {
+    format!("!has(self.files) || size(self.files) > {MAX_COMPARED_FILES} || {rule}")
+}
+
+const MAX_COMPARED_FILES: usize = 128;
 
 /// Once immutable, neither entries nor the way they land change, and it stays immutable.
 fn immutable() -> ValidationRule {

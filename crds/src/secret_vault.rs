@@ -1,5 +1,7 @@
 //! `SecretVault`: a named collection of entries.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns of one type")]
+
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
@@ -42,7 +44,7 @@ pub struct SecretVault {
     root = "SecretVaultDefinition",
     plural = "secretvaults",
     shortname = "sv",
-    category = "secretvault",
+    category = "secretvault-dev",
     namespaced,
     status = "SecretVaultStatus",
     doc = "A named collection of entries, each of which a pod that may have it finds as a file. \

@@ -1,3 +1,5 @@
+use std::slice;
+
 use secretvault_vault::{Held, Plan, Refusal, Vault};
 
 use crate::fixture::{
@@ -14,13 +16,7 @@ fn then(vaults: &str, items: &str, before: &[Vault], after: &[Vault]) -> Result<
 #[test]
 fn what_did_not_change_is_planned_as_before() {
     let app = vault("shop/app", &["a", "b"]);
-    let plan = then(
-        "app",
-        "",
-        std::slice::from_ref(&app),
-        std::slice::from_ref(&app),
-    )
-    .unwrap();
+    let plan = then("app", "", slice::from_ref(&app), slice::from_ref(&app)).unwrap();
     assert_eq!(plan, publish(&ask("app", ""), &[app]).unwrap());
 }
 
@@ -31,7 +27,7 @@ fn a_deleted_entry_s_file_follows_on_delete() {
         let kept = then(
             "app",
             items,
-            std::slice::from_ref(&app),
+            slice::from_ref(&app),
             &[app.clone().without("b")],
         );
         let kept = kept.unwrap();
@@ -44,7 +40,7 @@ fn a_deleted_entry_s_file_follows_on_delete() {
         let gone = then(
             "app",
             items,
-            std::slice::from_ref(&app),
+            slice::from_ref(&app),
             &[app.clone().without("b")],
         );
         let gone = gone.unwrap();
@@ -61,7 +57,7 @@ fn the_vault_s_present_on_delete_counts_and_not_the_held_one() {
     let plan = then(
         "app",
         "",
-        std::slice::from_ref(&app),
+        slice::from_ref(&app),
         &[app.clone().without("b").removing()],
     );
     assert!(plan.unwrap().retained.is_empty());
@@ -74,7 +70,7 @@ fn the_vault_s_present_on_delete_counts_and_not_the_held_one() {
 fn a_deleted_vault_s_files_follow_its_last_on_delete() {
     for reference in ["shop/app", "platform/app"] {
         let app = vault(reference, &["a", "b"]).with_rule(anyone().from(&["shop"]));
-        let kept = then(reference, "", std::slice::from_ref(&app), &[]).unwrap();
+        let kept = then(reference, "", slice::from_ref(&app), &[]).unwrap();
         assert_eq!(retained(&kept), ["a", "b"]);
         assert!(kept.files.is_empty() && kept.vaults.is_empty());
         let gone = then(reference, "", &[app.removing()], &[]).unwrap();
@@ -88,7 +84,7 @@ fn files_of_the_last_entry_stay_too() {
     let plan = then(
         "app",
         "a",
-        std::slice::from_ref(&app),
+        slice::from_ref(&app),
         &[app.clone().without("a")],
     )
     .unwrap();
@@ -105,7 +101,7 @@ fn a_withdrawn_right_removes_whatever_on_delete_says() {
     for reference in ["shop/app", "platform/app"] {
         let app = vault(reference, &["a", "b"]).with_rule(anyone().from(&["shop"]));
         for after in [closed(&app), closed(&app).without("b")] {
-            let plan = then(reference, "", std::slice::from_ref(&app), &[after]).unwrap();
+            let plan = then(reference, "", slice::from_ref(&app), &[after]).unwrap();
             assert_eq!(files(&plan), [format!("a<-{reference}:a")]);
             assert!(plan.retained.is_empty());
             assert_eq!(
@@ -140,13 +136,7 @@ fn a_pod_whose_labels_no_longer_fit_loses_its_files() {
 fn a_vault_created_anew_is_another_vault() {
     let app = vault("shop/app", &["a", "b"]);
     let anew = vault("shop/app", &["a"]).recreated();
-    let plan = then(
-        "app",
-        "",
-        std::slice::from_ref(&app),
-        std::slice::from_ref(&anew),
-    )
-    .unwrap();
+    let plan = then("app", "", slice::from_ref(&app), slice::from_ref(&anew)).unwrap();
     assert_eq!(
         (files(&plan), retained(&plan)),
         (vec!["a<-shop/app:a".to_owned()], vec!["b"])
@@ -214,10 +204,7 @@ fn a_retained_file_stays_at_the_next_plan_too() {
     let app = vault("shop/app", &["a", "b"]);
     let after = app.clone().without("b");
     let request = ask("app", "");
-    let held = holding(
-        &publish(&request, std::slice::from_ref(&app)).unwrap(),
-        &[app],
-    );
+    let held = holding(&publish(&request, slice::from_ref(&app)).unwrap(), &[app]);
     let vaults = [after];
     let second = decide(&web(), &request, &vaults, &held).unwrap();
     let mut held_again = holding(&second, &vaults);
@@ -230,7 +217,7 @@ fn a_retained_file_stays_at_the_next_plan_too() {
 fn an_older_generation_than_the_held_one_is_not_answered_with() {
     let old = vault("shop/app", &["a", "b"]);
     let new = old.clone().without("b");
-    let refusal = then("app", "", &[new], std::slice::from_ref(&old)).unwrap_err();
+    let refusal = then("app", "", &[new], slice::from_ref(&old)).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "vault shop/app: this replica has not seen its last change yet"

@@ -1,5 +1,12 @@
 //! The decisions, as tables and as properties.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 mod access;
 mod fixture;
 mod held;

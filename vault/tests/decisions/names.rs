@@ -25,98 +25,49 @@ fn names_that_are_paths_are_entries_and_files() {
 
 #[test]
 fn each_other_name_is_refused_for_its_reason() {
-    use NameError::{Character, DotSegment, Empty, EmptySegment, Reserved, TooLong};
+    let reason = |error: NameError| match error {
+        NameError::Character { .. } => "character",
+        NameError::DotSegment { .. } => "dots",
+        NameError::Empty => "empty",
+        NameError::EmptySegment { .. } => "empty segment",
+        NameError::Reserved { .. } => "reserved",
+        NameError::TooLong { .. } => "too long",
+    };
     let long = "x".repeat(MAX_NAME_LEN + 1);
-    let name = |n: &str| n.to_owned();
-    let cases = [
-        ("", Empty),
-        ("/a", EmptySegment { name: name("/a") }),
-        ("a/", EmptySegment { name: name("a/") }),
-        ("a//b", EmptySegment { name: name("a//b") }),
-        (".", DotSegment { name: name(".") }),
-        ("..", DotSegment { name: name("..") }),
-        (
-            "a/../b",
-            DotSegment {
-                name: name("a/../b"),
-            },
-        ),
-        (
-            "a/./b",
-            DotSegment {
-                name: name("a/./b"),
-            },
-        ),
-        (
-            "..data",
-            DotSegment {
-                name: name("..data"),
-            },
-        ),
-        (
-            "a/..data",
-            DotSegment {
-                name: name("a/..data"),
-            },
-        ),
-        (
-            "a b",
-            Character {
-                name: name("a b"),
-                character: ' ',
-            },
-        ),
-        (
-            "a\\b",
-            Character {
-                name: name("a\\b"),
-                character: '\\',
-            },
-        ),
-        (
-            "a\0",
-            Character {
-                name: name("a\0"),
-                character: '\0',
-            },
-        ),
-        (
-            "ä",
-            Character {
-                name: name("ä"),
-                character: 'ä',
-            },
-        ),
-        (
-            "a*",
-            Character {
-                name: name("a*"),
-                character: '*',
-            },
-        ),
-        (
-            "kubernetes.io",
-            Reserved {
-                name: name("kubernetes.io"),
-            },
-        ),
-        (
-            "kubernetes.io/x",
-            Reserved {
-                name: name("kubernetes.io/x"),
-            },
-        ),
-        (
-            &long,
-            TooLong {
-                name: format!("{}…", &long[..80]),
-                length: 254,
-            },
-        ),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(text.parse::<EntryName>().unwrap_err(), expected, "{text:?}");
-        assert_eq!(text.parse::<FilePath>().unwrap_err(), expected, "{text:?}");
+    for (text, expected) in [
+        ("", "empty"),
+        ("/", "empty segment"),
+        ("/a", "empty segment"),
+        ("a/", "empty segment"),
+        ("a//b", "empty segment"),
+        (".", "dots"),
+        ("..", "dots"),
+        ("a/../b", "dots"),
+        ("a/./b", "dots"),
+        ("..data", "dots"),
+        ("a/..data", "dots"),
+        ("a b", "character"),
+        ("a\\b", "character"),
+        ("a\0", "character"),
+        ("a\n", "character"),
+        ("ä", "character"),
+        ("a*", "character"),
+        ("a=b", "character"),
+        ("a,b", "character"),
+        ("kubernetes.io", "reserved"),
+        ("kubernetes.io/x", "reserved"),
+        (&long, "too long"),
+    ] {
+        assert_eq!(
+            reason(text.parse::<EntryName>().unwrap_err()),
+            expected,
+            "{text:?}"
+        );
+        assert_eq!(
+            reason(text.parse::<FilePath>().unwrap_err()),
+            expected,
+            "{text:?}"
+        );
     }
 }
 

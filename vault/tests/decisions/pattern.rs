@@ -83,7 +83,7 @@ fn service_accounts_are_matched_as_a_whole() {
 #[test]
 fn no_pattern_takes_long() {
     let name = entry(&format!("{}b", "a".repeat(250)));
-    let deep = entry(&"a/".repeat(125).trim_end_matches('/').to_owned());
+    let deep = entry("a/".repeat(125).trim_end_matches('/'));
     let start = Instant::now();
     for pattern in [
         "*a*a*a*a*a*a*a*a*c".to_owned(),

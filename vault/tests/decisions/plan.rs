@@ -1,3 +1,5 @@
+use std::slice;
+
 use secretvault_vault::{EntryKind, FileAttributes, FileMode, Refusal, Request};
 
 use crate::fixture::{
@@ -51,7 +53,7 @@ fn items_take_entries_globs_and_other_paths() {
         ),
         ("smtp/*,**/t", vec!["smtp/t<-shop/app:smtp/t"]),
     ] {
-        let plan = publish(&ask("app", items), std::slice::from_ref(&app)).unwrap();
+        let plan = publish(&ask("app", items), slice::from_ref(&app)).unwrap();
         assert_eq!(files(&plan), expected, "{items}");
     }
 }
@@ -67,7 +69,7 @@ fn of_two_globs_the_first_says_how_an_entry_lands() {
 #[test]
 fn a_glob_that_covers_nothing_is_told_and_no_refusal() {
     let app = vault("shop/app", &["a", "b"]).with_rule(anyone().to(&["a"]));
-    let plan = publish(&ask("app", "b*"), std::slice::from_ref(&app)).unwrap();
+    let plan = publish(&ask("app", "b*"), slice::from_ref(&app)).unwrap();
     assert!(plan.files.is_empty());
     assert_eq!(
         plan.notices,
@@ -107,7 +109,7 @@ fn what_is_missing_in_the_own_namespace_is_named() {
 #[test]
 fn what_is_not_allowed_in_the_own_namespace_is_said_to_be_so() {
     let app = vault("shop/app", &["a"]).with_rule(anyone().accounts(&["other"]));
-    let refusal = publish(&ask("app", ""), std::slice::from_ref(&app)).unwrap_err();
+    let refusal = publish(&ask("app", ""), slice::from_ref(&app)).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "vault shop/app allows this pod no entry: its access has no rule for service account \
@@ -135,8 +137,12 @@ fn another_namespace_tells_nothing_of_what_exists() {
             absent.to_string(),
             "vault platform/shared does not exist or does not allow this pod (shop/web)"
         );
-        for vaults in [&[shared.clone()], &[closed.clone()], &[empty.clone()]] {
-            assert_eq!(publish(&request, vaults).unwrap_err(), absent, "{items}");
+        for vault in [&shared, &closed, &empty] {
+            assert_eq!(
+                publish(&request, slice::from_ref(vault)).unwrap_err(),
+                absent,
+                "{items}"
+            );
         }
     }
     let request = ask("platform/shared", "");
@@ -246,7 +252,7 @@ fn two_entries_of_one_vault_at_one_path_are_refused() {
     let below = vault("shop/app", &["a", "b"]).landing("b", "a/b");
     let above = vault("shop/app", &["a/b/c", "x"]).landing("x", "a/b");
     for app in [same, below, above] {
-        let refusal = publish(&ask("app", ""), std::slice::from_ref(&app)).unwrap_err();
+        let refusal = publish(&ask("app", ""), slice::from_ref(&app)).unwrap_err();
         assert!(
             matches!(refusal, Refusal::PathCollision { .. }),
             "{refusal}"
@@ -270,7 +276,7 @@ fn names_that_only_begin_alike_do_not_clash() {
 #[test]
 fn an_entry_of_a_vault_with_a_collision_can_still_be_asked_for_alone() {
     let app = vault("shop/app", &["a", "a/b"]);
-    assert!(publish(&ask("app", ""), std::slice::from_ref(&app)).is_err());
+    assert!(publish(&ask("app", ""), slice::from_ref(&app)).is_err());
     assert!(publish(&ask("app", "a/b"), &[app]).is_ok());
 }
 
@@ -285,7 +291,7 @@ fn attributes_come_from_the_nearest_who_says_them() {
     let request = |items, defaults| Request::parse("shop", "app", items, defaults).unwrap();
     let none = FileAttributes::default();
     let of = |request: &Request| {
-        let file = publish(request, std::slice::from_ref(&app))
+        let file = publish(request, slice::from_ref(&app))
             .unwrap()
             .files
             .remove(0);
@@ -330,6 +336,6 @@ fn a_gid_that_anybody_said_is_not_a_default_even_if_it_is_zero() {
 fn the_subject_decides_and_not_the_request_s_words() {
     let app = vault("shop/app", &["a"]);
     let stranger = pod("batch", "web");
-    assert!(publish_for(&web(), &ask("app", ""), std::slice::from_ref(&app)).is_ok());
+    assert!(publish_for(&web(), &ask("app", ""), slice::from_ref(&app)).is_ok());
     assert!(publish_for(&stranger, &ask("app", ""), &[app]).is_err());
 }

@@ -1,5 +1,5 @@
 use secretvault_vault::{
-    FileAttributes, ItemPattern, Request, RequestError, YamlError,
+    FileAttributes, FilePath, ItemPattern, Request, RequestError, YamlError,
     request::{MAX_GLOBS, MAX_ITEMS, MAX_TEXT, MAX_VAULTS},
 };
 
@@ -83,7 +83,7 @@ fn items_are_a_comma_list_of_entries_globs_and_renamed_entries() {
         .map(|item| {
             (
                 item.pattern.as_str(),
-                item.path.as_ref().map(|path| path.as_str()),
+                item.path.as_ref().map(FilePath::as_str),
             )
         })
         .collect();
