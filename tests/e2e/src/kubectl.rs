@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-/// What kubectl said.
+/// What kubectl, or another program, said.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Whether it exited with 0.
@@ -23,14 +23,14 @@ impl Answer {
     pub fn expect_success(self) -> String {
         match self.into_result() {
             Ok(stdout) => stdout,
-            Err(stderr) => panic!("kubectl failed: {stderr}"),
+            Err(stderr) => panic!("it failed: {stderr}"),
         }
     }
 
     /// Its complaint, if it failed.
     #[must_use]
     pub fn expect_failure(self) -> String {
-        assert!(!self.succeeded, "kubectl succeeded: {}", self.stdout);
+        assert!(!self.succeeded, "it succeeded: {}", self.stdout);
         self.stderr
     }
 
@@ -76,21 +76,36 @@ pub fn kubectl(arguments: &[&str]) -> Answer {
 
 /// Runs kubectl with a text on its standard input.
 #[must_use]
-#[expect(clippy::expect_used, reason = "without kubectl there is no test")]
 pub fn kubectl_with(arguments: &[&str], input: &str) -> Answer {
-    let mut child = Command::new("kubectl")
+    run_with("kubectl", arguments, input)
+}
+
+/// Runs a program.
+#[must_use]
+pub fn run(program: &str, arguments: &[&str]) -> Answer {
+    run_with(program, arguments, "")
+}
+
+/// Runs a program with a text on its standard input.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    reason = "without the cluster's programs there is no test"
+)]
+pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Answer {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("kubectl runs: are the tests started by tests/cluster-tests?");
+        .expect("the program is there: are the tests started by tests/cluster-tests?");
     // Beside the reading: neither side waits for the other, however long the texts are.
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().expect("kubectl ends");
-    // kubectl may end without having read everything.
+    let output = child.wait_with_output().expect("the program ends");
+    // It may end without having read everything.
     let _ = writer.join();
     Answer {
         succeeded: output.status.success(),
@@ -162,6 +177,13 @@ impl Namespace {
         let path = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
         self.kubectl(&["get", "events", "--field-selector", &selector, "-o", path])
             .expect_success()
+    }
+
+    /// A field of an object, by its JSONPath.
+    #[must_use]
+    pub fn field(&self, object: &str, path: &str) -> String {
+        let path = format!("jsonpath={path}");
+        self.kubectl(&["get", object, "-o", &path]).expect_success()
     }
 
     /// Runs a shell command in a pod.

@@ -5,12 +5,16 @@
 
 mod kubectl;
 mod lock;
+mod mount;
+mod node;
 mod pod;
 mod vault;
 mod wait;
 
-pub use kubectl::{Answer, Namespace, kubectl, kubectl_with};
+pub use kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
 pub use lock::{alone, together};
+pub use mount::Mount;
+pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;
 pub use vault::Vault;
 pub use wait::{PATIENCE, eventually, eventually_within};

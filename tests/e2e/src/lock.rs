@@ -4,13 +4,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 static CLUSTER: RwLock<()> = RwLock::new(());
 
 /// Held by a test that disturbs nobody.
-#[must_use]
 pub fn together() -> RwLockReadGuard<'static, ()> {
     CLUSTER.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Held by a test that stops or breaks a part of the system. It must mend it before it ends.
-#[must_use]
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     CLUSTER.write().unwrap_or_else(PoisonError::into_inner)
 }
