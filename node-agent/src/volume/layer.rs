@@ -209,12 +209,10 @@ impl Attached {
     /// # Errors
     /// As the kernel answers.
     pub fn room_to_change(&self, contents: &Contents) -> Result<Room, VolumeError> {
-        let usage = self.usage()?;
-        let needed = size::beside(usage.used, contents, page_size() as u64);
-        Ok(Room {
-            bytes: needed.bytes.max(usage.room.bytes),
-            inodes: needed.inodes.max(usage.room.inodes),
-        })
+        let (usage, page) = (self.usage()?, page_size() as u64);
+        let beside = size::beside(usage.used, contents, page);
+        // Not less than a new volume would get: what can be changed can also be attached anew.
+        Ok(beside.max(size::at_rest(contents, page)).max(usage.room))
     }
 
     /// Puts these contents in the place of what the volume holds, all at once.

@@ -12,6 +12,16 @@ pub struct Room {
     pub inodes: u64,
 }
 
+impl Room {
+    /// Room enough for either.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            inodes: self.inodes.max(other.inodes),
+        }
+    }
+}
+
 /// What one generation takes up.
 pub(super) fn generation(contents: &Contents, page: u64) -> Room {
     let bytes = contents
