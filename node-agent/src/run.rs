@@ -170,16 +170,15 @@ impl Agent {
         async move {
             while !stopping.is_cancelled() {
                 let (socket, listener) = Socket::bind(&path)?;
-                let end = async {
-                    tokio::select! {
-                        () = socket.lost() => warn!("the registration socket was removed"),
-                        () = stopping.cancelled() => {}
-                    }
-                };
-                Server::builder()
+                let served = Server::builder()
                     .add_service(RegistrationServer::new(service.clone()))
-                    .serve_with_incoming_shutdown(UnixListenerStream::new(listener), end)
-                    .await?;
+                    .serve_with_incoming(UnixListenerStream::new(listener));
+                // Without waiting for connections: each of the calls is over at once.
+                tokio::select! {
+                    ended = served => ended?,
+                    () = socket.lost() => warn!("the registration socket was removed"),
+                    () = stopping.cancelled() => {}
+                }
             }
             Ok(())
         }
@@ -190,7 +189,7 @@ fn unexpected_end(task: Result<anyhow::Result<()>, tokio::task::JoinError>) -> a
     let ended = task.context("a task broke off").and_then(|ended| ended);
     let ended = ended.and_then(|()| Err(anyhow::anyhow!("a server ended by itself")));
     if let Err(error) = &ended {
-        error!(message = format!("{error:#}"), "stopping");
+        error!(error = format!("{error:#}"), "stopping");
     }
     ended
 }

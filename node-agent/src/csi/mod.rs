@@ -28,6 +28,7 @@ pub mod v1 {
     )]
     #![allow(
         clippy::all,
+        clippy::too_many_lines,
         clippy::wildcard_enum_match_arm,
         unreachable_pub,
         unused_qualifications,
@@ -41,6 +42,7 @@ pub mod plugin {
     #![allow(missing_docs, reason = "documented in pluginregistration.proto")]
     #![allow(
         clippy::all,
+        clippy::too_many_lines,
         clippy::wildcard_enum_match_arm,
         unreachable_pub,
         unused_qualifications,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use tonic::{Request, Response, Status, async_trait};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::{
     PublishRequest, TokenPlace,
@@ -70,7 +70,11 @@ impl Node for NodeService {
             Ok(()) => Ok(Response::new(NodeUnpublishVolumeResponse {})),
             Err(error) => {
                 let message = error.message();
-                warn!(target = request.target_path, message, "volume not removed");
+                warn!(
+                    volume = request.target_path,
+                    error = message,
+                    "volume not removed"
+                );
                 Err(Status::from(&error))
             }
         }
@@ -129,10 +133,10 @@ impl NodeService {
             Err(error) => self.publisher.keep(target.clone(), error.into()).await,
         };
         match &published {
-            Ok(outcome) => info!(%target, ?outcome, "published"),
+            Ok(outcome) => debug!(volume = %target, ?outcome, "published"),
             Err(error) => {
                 let (reason, message) = (error.reason(), error.message());
-                warn!(%target, ?reason, message, "not published");
+                warn!(volume = %target, ?reason, error = message, "not published");
             }
         }
         published

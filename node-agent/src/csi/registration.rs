@@ -45,7 +45,7 @@ impl Registration for RegistrationService {
         if status.plugin_registered {
             info!("registered with kubelet");
         } else {
-            error!(message = status.error, "kubelet refuses the registration");
+            error!(error = status.error, "kubelet refuses the registration");
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

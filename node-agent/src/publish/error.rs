@@ -182,11 +182,17 @@ mod tests {
         ReleaseError::Denied { reason, message }.into()
     }
 
+    fn text() -> String {
+        "why".to_owned()
+    }
+
+    fn io() -> io::Error {
+        io::Error::other("why")
+    }
+
     /// Every error there is, with its code and whether a held call is tried again.
     fn all() -> Vec<(PublishError, Code, bool)> {
-        let text = || "why".to_owned();
-        let io = || io::Error::other("why");
-        vec![
+        let mut all = vec![
             (
                 BudgetError::Volume { bytes: 2, limit: 1 }.into(),
                 Code::ResourceExhausted,
@@ -204,76 +210,39 @@ mod tests {
                 Code::InvalidArgument,
                 false,
             ),
+        ];
+        let (vault, entry) = (text(), text());
+        for (error, code) in [
+            (ReleaseError::AgentRejected(text()), Code::Unavailable),
+            (ReleaseError::AgentToken(io()), Code::Unavailable),
+            (ReleaseError::Behind { vault: text() }, Code::Unavailable),
+            (ReleaseError::DoesNotOpen { vault, entry }, Code::DataLoss),
+            (ReleaseError::Malformed("why"), Code::Internal),
             (
-                ReleaseError::AgentRejected(text()).into(),
+                ReleaseError::TimedOut(Duration::from_secs(1)),
                 Code::Unavailable,
-                true,
             ),
-            (
-                ReleaseError::AgentToken(io()).into(),
-                Code::Unavailable,
-                true,
-            ),
-            (
-                ReleaseError::Behind { vault: text() }.into(),
-                Code::Unavailable,
-                true,
-            ),
-            (
-                ReleaseError::DoesNotOpen {
-                    vault: text(),
-                    entry: text(),
-                }
-                .into(),
-                Code::DataLoss,
-                true,
-            ),
-            (ReleaseError::Malformed("why").into(), Code::Internal, true),
-            (
-                ReleaseError::TimedOut(Duration::from_secs(1)).into(),
-                Code::Unavailable,
-                true,
-            ),
-            (
-                ReleaseError::Unavailable(text()).into(),
-                Code::Unavailable,
-                true,
-            ),
-            (
-                ReleaseError::Unreachable(text()).into(),
-                Code::Unavailable,
-                true,
-            ),
-            (denied(DenialReason::Behind), Code::Unavailable, true),
-            (denied(DenialReason::Damaged), Code::DataLoss, true),
-            (
-                denied(DenialReason::Forbidden),
-                Code::PermissionDenied,
-                true,
-            ),
-            (
-                denied(DenialReason::InvalidRequest),
-                Code::InvalidArgument,
-                false,
-            ),
-            (
-                denied(DenialReason::KeyUnavailable),
-                Code::Unavailable,
-                true,
-            ),
-            (denied(DenialReason::NotFound), Code::NotFound, true),
-            (
-                denied(DenialReason::PodMismatch),
-                Code::FailedPrecondition,
-                false,
-            ),
-            (
-                denied(DenialReason::TokenRejected),
-                Code::Unauthenticated,
-                false,
-            ),
-        ]
+            (ReleaseError::Unavailable(text()), Code::Unavailable),
+            (ReleaseError::Unreachable(text()), Code::Unavailable),
+        ] {
+            all.push((error.into(), code, true));
+        }
+        for (reason, code, waits) in DENIALS {
+            all.push((denied(reason), code, waits));
+        }
+        all
     }
+
+    const DENIALS: [(DenialReason, Code, bool); 8] = [
+        (DenialReason::Behind, Code::Unavailable, true),
+        (DenialReason::Damaged, Code::DataLoss, true),
+        (DenialReason::Forbidden, Code::PermissionDenied, true),
+        (DenialReason::InvalidRequest, Code::InvalidArgument, false),
+        (DenialReason::KeyUnavailable, Code::Unavailable, true),
+        (DenialReason::NotFound, Code::NotFound, true),
+        (DenialReason::PodMismatch, Code::FailedPrecondition, false),
+        (DenialReason::TokenRejected, Code::Unauthenticated, false),
+    ];
 
     #[test]
     fn each_error_has_its_code_and_says_whether_waiting_helps() {

@@ -102,7 +102,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Nothing is attached.
-    #[instrument(skip_all, fields(target = %request.target, namespace = request.pod.namespace,
+    #[instrument(skip_all, fields(volume = %request.target, namespace = request.pod.namespace,
         pod = request.pod.name))]
     pub async fn publish(
         self: &Arc<Self>,
@@ -179,7 +179,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Something else is at the target, or the kernel refused.
-    #[instrument(skip_all, fields(%target))]
+    #[instrument(skip_all, fields(volume = %target))]
     pub async fn unpublish(self: &Arc<Self>, target: TargetPath) -> Result<(), PublishError> {
         let slot = self.slot(&target);
         let this = Arc::clone(self);
@@ -343,7 +343,7 @@ impl Publisher {
             .blocking(move |_| Ok(open(&grant, &held, group)?))
             .await?;
         for notice in &opened.notices {
-            info!(notice, target = %request.target, "notice from the operator");
+            info!(notice, volume = %request.target, "notice from the operator");
         }
         Ok(opened)
     }

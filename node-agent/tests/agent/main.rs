@@ -1,0 +1,17 @@
+//! The agent as a process, between a test that plays kubelet and one that plays the operator.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod node;
+mod operator;
+
+mod calls;
+mod failures;
+mod life;
+mod process;
