@@ -158,30 +158,59 @@ pub enum ConnectionOutcome {
     Idle,
 }
 
-/// What the controllers do and see. Only the leader's numbers move.
+/// What the controllers do and see. Only the leader's numbers move, and only it has any of what is
+/// seen: sums over the replicas are right.
 #[derive(Clone, Debug, Default)]
 pub struct ControllerMetrics {
+    key_providers: Family<KeyProviderLabels, Gauge>,
     leader: Gauge,
     reconciles: Family<ReconcileLabels, Counter>,
+    vaults: Family<VaultLabels, Gauge>,
 }
 
 impl ControllerMetrics {
-    /// Tells whether this replica leads.
+    /// Tells whether this replica leads. One that does not sees nothing.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        self.key_providers_are(&[]);
+        self.vaults_are(&[]);
     }
 
     /// Counts one reconcile.
     pub fn reconciled(&self, controller: ControllerName, outcome: ReconcileOutcome) {
-        self.reconciles
-            .get_or_create(&ReconcileLabels {
-                controller,
-                outcome,
-            })
-            .inc();
+        let labels = ReconcileLabels {
+            controller,
+            outcome,
+        };
+        self.reconciles.get_or_create(&labels).inc();
+    }
+
+    /// Tells how many key providers are how.
+    pub fn key_providers_are(&self, states: &[KeyProviderState]) {
+        for state in KeyProviderState::ALL {
+            let many = states.iter().filter(|seen| **seen == state).count();
+            let gauge = self
+                .key_providers
+                .get_or_create(&KeyProviderLabels { state });
+            gauge.set(i64::try_from(many).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Tells how many vaults are how.
+    pub fn vaults_are(&self, states: &[VaultState]) {
+        for state in VaultState::ALL {
+            let many = states.iter().filter(|seen| **seen == state).count();
+            let gauge = self.vaults.get_or_create(&VaultLabels { state });
+            gauge.set(i64::try_from(many).unwrap_or(i64::MAX));
+        }
     }
 
     fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "key_providers",
+            "Key providers by their state, as the leader sees them",
+            self.key_providers.clone(),
+        );
         registry.register(
             "leader",
             "Whether this replica runs the controllers",
@@ -192,7 +221,72 @@ impl ControllerMetrics {
             "Reconciles by their outcome",
             self.reconciles.clone(),
         );
+        registry.register(
+            "vaults",
+            "Vaults by their state, as the leader sees them",
+            self.vaults.clone(),
+        );
     }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct KeyProviderLabels {
+    state: KeyProviderState,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct VaultLabels {
+    state: VaultState,
+}
+
+/// How a key provider is: the reason of its condition `Ready`.
+#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
+pub enum KeyProviderState {
+    /// Its keyring's file cannot be read.
+    FileUnreadable,
+    /// Its keyring is none.
+    KeyringInvalid,
+    /// Its keyring is not there.
+    KeyringMissing,
+    /// It can wrap and unwrap.
+    KeyringReady,
+    /// What it is cannot be told: the API server does not answer.
+    Unknown,
+    /// This version does not know its kind.
+    Unsupported,
+}
+
+impl KeyProviderState {
+    const ALL: [Self; 6] = [
+        Self::FileUnreadable,
+        Self::KeyringInvalid,
+        Self::KeyringMissing,
+        Self::KeyringReady,
+        Self::Unknown,
+        Self::Unsupported,
+    ];
+}
+
+/// How a vault is: the reason of its condition `Ready`.
+#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
+pub enum VaultState {
+    /// Some entry does not open.
+    Damaged,
+    /// It has no entries.
+    Empty,
+    /// Its key cannot be had.
+    KeyUnavailable,
+    /// Every secret entry opens.
+    Sealed,
+}
+
+impl VaultState {
+    const ALL: [Self; 4] = [
+        Self::Damaged,
+        Self::Empty,
+        Self::KeyUnavailable,
+        Self::Sealed,
+    ];
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -246,5 +340,18 @@ mod tests {
         assert!(text.contains(r#"secretvault_open_connections{server="Webhook"} 1"#));
         drop(open);
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn who_leads_no_more_sees_no_vaults() {
+        let metrics = ControllerMetrics::default();
+        metrics.vaults_are(&[VaultState::Sealed, VaultState::Damaged, VaultState::Sealed]);
+        let sealed = || {
+            let state = VaultState::Sealed;
+            metrics.vaults.get_or_create(&VaultLabels { state }).get()
+        };
+        assert_eq!(sealed(), 2);
+        metrics.leads(false);
+        assert_eq!(sealed(), 0);
     }
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use axum::Router;
-use kube::Client;
+use kube::{Client, Config};
 use rustls::ServerConfig;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -57,11 +57,11 @@ pub fn operate(flags: Overlay) -> anyhow::Result<()> {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let client = Client::try_default()
+    let config = Config::infer()
         .await
-        .context("the API server cannot be reached")?;
+        .context("it is not known how to reach the API server")?;
     info!(namespace = %settings.namespace, pod = %settings.pod_name, "starting");
-    let mut operator = Operator::new(settings, client)?;
+    let mut operator = Operator::new(settings, config)?;
     operator.start().await?;
     operator.supervise(&mut signals).await
 }
@@ -70,6 +70,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 struct Operator {
     settings: Settings,
     client: Client,
+    lease_client: Client,
     metrics: Metrics,
     /// What this replica knows of the key providers.
     providers: Providers,
@@ -88,13 +89,14 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(settings: Settings, client: Client) -> anyhow::Result<Self> {
+    fn new(settings: Settings, config: Config) -> anyhow::Result<Self> {
         let serving = Arc::new(ServingCertificate::new());
         Ok(Self {
             tls: server_config(Arc::clone(&serving)).context("TLS cannot be set up")?,
             serving,
             settings,
-            client,
+            lease_client: Client::try_from(impatient(config.clone()))?,
+            client: Client::try_from(config)?,
             metrics: Metrics::default(),
             providers: Providers::new(),
             providers_read: watch::Sender::new(false),
@@ -156,6 +158,7 @@ impl Operator {
     fn control(&mut self) {
         let controllers = Controllers {
             client: self.client.clone(),
+            lease_client: self.lease_client.clone(),
             settings: self.settings.clone(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
@@ -252,6 +255,14 @@ impl Operator {
     }
 }
 
+/// For requests whose answer cannot take long. Without it, a lease would wait on a connection that is
+/// dead until the kernel gives up on it, a quarter of an hour. Watches have their own limits.
+fn impatient(mut config: Config) -> Config {
+    config.read_timeout = Some(ANSWER);
+    config.reset_reader_on_write = true;
+    config
+}
+
 /// Which task ended, and how.
 fn told(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> String {
     match ended {
@@ -284,6 +295,8 @@ impl Signals {
     }
 }
 
+/// How long the API server may take for what is quickly done.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long requests may take to finish. The API server gives a webhook ten seconds.
 const DRAIN: Duration = Duration::from_secs(15);
 /// What tasks may take to end beyond that.

@@ -28,6 +28,8 @@ use crate::{config::Settings, keys::Providers, metrics::ControllerMetrics, vault
 pub struct Controllers {
     /// The API server.
     pub client: Client,
+    /// The API server, with little time to answer.
+    pub lease_client: Client,
     /// How the operator is set.
     pub settings: Settings,
     /// This replica's view of all vaults.
@@ -43,7 +45,7 @@ impl Controllers {
     /// lease, so that another replica need not wait for its end.
     pub async fn run(self, stop: CancellationToken) {
         let lease = Lease {
-            client: self.client.clone(),
+            client: self.lease_client.clone(),
             namespace: self.settings.namespace.clone(),
             identity: self.settings.pod_name.clone(),
         };
@@ -68,6 +70,7 @@ impl Controllers {
             vaults,
             providers,
             metrics,
+            ..
         } = self;
         let namespace = settings.namespace;
         let events = Events::new(client.clone(), &settings.pod_name);

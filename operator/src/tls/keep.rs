@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::{WatchStreamExt, watcher, watcher::watch_object};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -36,9 +36,13 @@ impl Keeper {
     pub async fn run(self, stop: CancellationToken) {
         let mut changes = pin!(self.changes());
         loop {
-            let pause = match self.keep(Timestamp::now()).await {
-                Ok(()) => PERIOD,
-                Err(error) => {
+            let pause = match timeout(ATTEMPT, self.keep(Timestamp::now())).await {
+                Ok(Ok(())) => PERIOD,
+                Err(_) => {
+                    warn!("no answer from the API server about the authority");
+                    RETRY
+                }
+                Ok(Err(error)) => {
                     warn!(
                         error = &error as &dyn std::error::Error,
                         "no new serving certificate"
@@ -63,7 +67,7 @@ impl Keeper {
     pub async fn keep(&self, now: Timestamp) -> Result<(), KeepError> {
         let stored = self.store.current(now).await?;
         if self.serving.renew(stored.signing(), &self.names, now)? {
-            info!(not_after = ?self.serving.not_after(), "issued a serving certificate");
+            info!("issued a serving certificate");
         }
         self.metrics
             .authority_ends(stored.signing().validity().not_after);
@@ -103,6 +107,8 @@ pub enum KeepError {
     Store(#[from] StoreError),
 }
 
+/// What one look may take.
+const ATTEMPT: Duration = Duration::from_secs(30);
 /// How often to look without a reason. Lives are days, so an hour late does not matter.
 const PERIOD: Duration = Duration::from_secs(3600);
 /// How soon to look again after a failure.

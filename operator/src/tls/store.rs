@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client,
     api::{ObjectMeta, PostParams},
 };
 use tracing::{info, warn};
@@ -75,7 +75,7 @@ impl AuthorityStore {
             }
         };
         match written {
-            Ok(secret) => info!(version = ?secret.resource_version(), "wrote the authority"),
+            Ok(_) => info!(secret = CA_SECRET, "wrote the authority"),
             Err(kube::Error::Api(status)) if status.code == CONFLICT => return Ok(false),
             Err(error) => return Err(error.into()),
         }

@@ -8,7 +8,7 @@
 mod plan;
 mod sealed;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ use self::{
 use super::{apply, events::Events};
 use crate::{
     keys::{KeyFault, ProviderFault, Source},
-    metrics::{ControllerMetrics, ControllerName, ReconcileOutcome},
+    metrics::{ControllerMetrics, ControllerName, KeyProviderState, ReconcileOutcome},
     vaults::Vaults,
 };
 
@@ -48,6 +48,9 @@ impl KeyProviderController {
     pub(super) async fn run(self) {
         let mut triggers = Box::pin(self.triggers().ready_chunks(BURST));
         while triggers.next().await.is_some() {
+            if !self.vaults.synced() {
+                continue; // It would look as if there were none; the clock comes back.
+            }
             match timeout(ROUND, self.api().list(&ListParams::default())).await {
                 Ok(Ok(providers)) => self.round(providers.items).await,
                 Ok(Err(error)) => warn!(%error, "key providers cannot be listed"),
@@ -70,26 +73,25 @@ impl KeyProviderController {
     }
 
     async fn round(&self, providers: Vec<KeyProvider>) {
+        let mut states = Vec::with_capacity(providers.len());
         for provider in providers {
-            let outcome = match timeout(ROUND, self.reconcile(&provider)).await {
-                Ok(Ok(outcome)) => outcome,
+            let (outcome, state) = match timeout(ROUND, self.reconcile(&provider)).await {
+                Ok(Ok(kept)) => kept,
                 Ok(Err(error)) => {
-                    let error = &error as &dyn std::error::Error;
-                    warn!(
-                        error,
-                        provider = provider.name_any(),
-                        "a key provider was not kept"
-                    );
-                    ReconcileOutcome::Failed
+                    let (error, provider) = (&error as &dyn Error, provider.name_any());
+                    warn!(error, provider, "a key provider was not kept");
+                    (ReconcileOutcome::Failed, KeyProviderState::Unknown)
                 }
-                Err(_) => ReconcileOutcome::Failed,
+                Err(_) => (ReconcileOutcome::Failed, KeyProviderState::Unknown),
             };
+            states.push(state);
             self.metrics
                 .reconciled(ControllerName::KeyProvider, outcome);
         }
+        self.metrics.key_providers_are(&states);
     }
 
-    async fn reconcile(&self, provider: &KeyProvider) -> Result<ReconcileOutcome, KeepError> {
+    async fn reconcile(&self, provider: &KeyProvider) -> Result<Kept, KeepError> {
         let name = provider.name_any();
         let source = Source::of(&provider.spec);
         let mut keyring = self.keys(&source).await;
@@ -111,7 +113,7 @@ impl KeyProviderController {
             match plan::remedy(fault.reason, absent, sealed) {
                 Remedy::Create => keyring = self.create(&name, source).await?,
                 Remedy::Report => {}
-                Remedy::Wait => return Ok(ReconcileOutcome::Failed),
+                Remedy::Wait => return Ok((ReconcileOutcome::Failed, KeyProviderState::Unknown)),
             }
         }
         let observed = Observed {
@@ -122,7 +124,8 @@ impl KeyProviderController {
             vaults,
             before: provider.status.clone(),
         };
-        self.report(provider, &observed).await
+        let outcome = self.report(provider, &observed).await?;
+        Ok((outcome, plan::state(&observed.keyring)))
     }
 
     async fn report(
@@ -196,6 +199,9 @@ impl KeyProviderController {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 }
+
+/// What was done about a key provider, and how it is.
+type Kept = (ReconcileOutcome, KeyProviderState);
 
 impl Keys {
     fn of(keyring: &Keyring) -> Self {

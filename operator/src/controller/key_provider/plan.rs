@@ -7,7 +7,10 @@ use super::super::{
     condition::{Ready, ready_of},
     events::News,
 };
-use crate::keys::{KeyFault, ProviderFault, Source};
+use crate::{
+    keys::{KeyFault, ProviderFault, Source},
+    metrics::KeyProviderState,
+};
 
 /// What was found of one key provider.
 #[derive(Clone, Debug)]
@@ -78,6 +81,18 @@ pub(super) fn status(observed: &Observed, now: Timestamp) -> KeyProviderStatus {
             .as_ref()
             .map(|source| said(source, &observed.namespace)),
         vaults: i32::try_from(observed.vaults).ok(),
+    }
+}
+
+/// How the provider is, as a label.
+pub(super) fn state(keyring: &Result<Keys, ProviderFault>) -> KeyProviderState {
+    match keyring.as_ref().map_err(|fault| fault.reason) {
+        Ok(_) => KeyProviderState::KeyringReady,
+        Err(KeyFault::FileUnreadable) => KeyProviderState::FileUnreadable,
+        Err(KeyFault::KeyringInvalid) => KeyProviderState::KeyringInvalid,
+        Err(KeyFault::KeyringMissing) => KeyProviderState::KeyringMissing,
+        Err(KeyFault::Unreachable) => KeyProviderState::Unknown,
+        Err(KeyFault::Unsupported) => KeyProviderState::Unsupported,
     }
 }
 

@@ -3,7 +3,10 @@
 use secretvault_crds::{SecretVault, SecretVaultSpec};
 use secretvault_envelope::{Dek, Envelope, VaultBinding};
 
-use crate::keys::{KeyError, Providers};
+use crate::{
+    keys::{KeyError, Providers},
+    metrics::VaultState,
+};
 
 /// What became of opening a vault.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +28,16 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// The verdict as a label.
+    pub(super) fn state(&self) -> VaultState {
+        match self {
+            Self::Damaged { .. } => VaultState::Damaged,
+            Self::Empty => VaultState::Empty,
+            Self::KeyUnavailable { .. } => VaultState::KeyUnavailable,
+            Self::Sealed => VaultState::Sealed,
+        }
+    }
+
     /// Whether pods can use the vault.
     pub(super) fn is_ready(&self) -> bool {
         match self {

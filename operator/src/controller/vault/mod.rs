@@ -21,7 +21,7 @@ use self::{inspect::inspect, schedule::Schedule};
 use super::{apply, events::Events};
 use crate::{
     keys::Providers,
-    metrics::{ControllerMetrics, ControllerName, ReconcileOutcome},
+    metrics::{ControllerMetrics, ControllerName, ReconcileOutcome, VaultState},
     vaults::Vaults,
 };
 
@@ -75,8 +75,11 @@ impl VaultController {
             self.metrics
                 .reconciled(ControllerName::Vault, outcome.counted);
             let random = getrandom::u32().unwrap_or_default();
-            schedule.done(&vault, Instant::now() + jittered(outcome.again, random));
+            let again = Instant::now() + jittered(outcome.again, random);
+            schedule.done(&vault, again, outcome.state);
         }
+        let states: Vec<_> = schedule.states().collect();
+        self.metrics.vaults_are(&states);
     }
 
     async fn reconcile(&self, vault: &SecretVault) -> Outcome {
@@ -96,12 +99,14 @@ impl VaultController {
 
     async fn bring_up_to_date(&self, vault: &SecretVault) -> Result<Outcome, kube::Error> {
         let verdict = inspect(vault, &self.providers).await;
+        let state = Some(verdict.state());
         let again = if verdict.is_ready() { CHECK } else { RETRY };
         let status = plan::status(vault, &verdict, Timestamp::now());
         if vault.status.as_ref() == Some(&status) {
             return Ok(Outcome {
                 counted: ReconcileOutcome::Unchanged,
                 again,
+                state,
             });
         }
         let (namespace, name) = (vault.namespace().unwrap_or_default(), vault.name_any());
@@ -114,6 +119,7 @@ impl VaultController {
         Ok(Outcome {
             counted: ReconcileOutcome::Changed,
             again,
+            state,
         })
     }
 
@@ -140,16 +146,18 @@ impl VaultController {
 /// A provider's scope and primary key, or what is wrong with it.
 type Key = Result<(String, String), String>;
 
-/// How a look at a vault ended, and when to look again without a reason.
+/// How a look at a vault ended, what was seen, and when to look again without a reason.
 struct Outcome {
     counted: ReconcileOutcome,
     again: Duration,
+    state: Option<VaultState>,
 }
 
 impl Outcome {
     const FAILED: Self = Self {
         counted: ReconcileOutcome::Failed,
         again: FAILED,
+        state: None,
     };
 }
 

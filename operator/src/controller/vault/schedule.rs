@@ -6,6 +6,8 @@ use kube::ResourceExt;
 use secretvault_crds::SecretVault;
 use tokio::time::Instant;
 
+use crate::metrics::VaultState;
+
 /// What was looked at, in which version, and when again.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -18,6 +20,7 @@ type Key = (Option<String>, String);
 struct Look {
     version: Option<String>,
     again: Instant,
+    state: Option<VaultState>,
 }
 
 impl Schedule {
@@ -32,13 +35,19 @@ impl Schedule {
         self.looked_at.retain(|vault, _| alive.contains(vault));
     }
 
-    /// Notes that the vault was looked at as it is.
-    pub(super) fn done(&mut self, vault: &SecretVault, again: Instant) {
+    /// Notes that the vault was looked at as it is, and what was seen.
+    pub(super) fn done(&mut self, vault: &SecretVault, again: Instant, state: Option<VaultState>) {
         let look = Look {
             version: vault.resource_version(),
             again,
+            state,
         };
         self.looked_at.insert(key(vault), look);
+    }
+
+    /// How the vaults are, as far as was seen.
+    pub(super) fn states(&self) -> impl Iterator<Item = VaultState> + '_ {
+        self.looked_at.values().filter_map(|look| look.state)
     }
 
     /// Whether it is the vault's turn.
@@ -72,7 +81,7 @@ mod tests {
         let (now, hour) = (Instant::now(), Duration::from_secs(3600));
         let mut schedule = Schedule::default();
         assert!(schedule.is_due(&vault("1"), now));
-        schedule.done(&vault("1"), now + hour);
+        schedule.done(&vault("1"), now + hour, None);
         assert!(!schedule.is_due(&vault("1"), now));
         assert!(schedule.is_due(&vault("2"), now));
         assert!(schedule.is_due(&vault("1"), now + hour));
@@ -82,7 +91,7 @@ mod tests {
     fn a_vault_that_is_gone_is_forgotten() {
         let now = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.done(&vault("1"), now + Duration::from_secs(9));
+        schedule.done(&vault("1"), now + Duration::from_secs(9), None);
         schedule.retain([]);
         assert!(schedule.is_due(&vault("1"), now));
     }
