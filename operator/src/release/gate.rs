@@ -147,3 +147,35 @@ const QUEUE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a request may take, with the time that its message needs to arrive.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_headers(values: &[&str]) -> Request {
+        let mut request = Request::default();
+        for value in values {
+            request
+                .headers_mut()
+                .append(AUTHORIZATION, value.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn one_bearer_token_is_read_and_nothing_else() {
+        assert_eq!(bearer(&with_headers(&["Bearer abc.def"])), Some("abc.def"));
+        assert_eq!(bearer(&with_headers(&["bearer abc.def"])), Some("abc.def"));
+        let refused: [&[&str]; 6] = [
+            &[],
+            &["abc.def"],
+            &["Basic abc.def"],
+            &["Bearer "],
+            &["Bearer abc def"],
+            &["Bearer abc.def", "Bearer abc.def"],
+        ];
+        for values in refused {
+            assert_eq!(bearer(&with_headers(values)), None, "{values:?}");
+        }
+    }
+}

@@ -225,9 +225,6 @@ impl Release {
         if volumes.len() > MAX_VOLUMES_PER_REQUEST {
             return Err(NotAnswered::TooMany);
         }
-        if !self.judge.vaults.is_fresh(Instant::now()) {
-            return Err(Unavailable::Stale.into());
-        }
         self.verdicts(volumes, agent).await
     }
 }

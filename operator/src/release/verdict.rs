@@ -172,14 +172,13 @@ impl Judge {
         Ok(None)
     }
 
-    /// A vault that is not in the view was deleted, or has not arrived yet: only the API server
-    /// knows, and the difference is whether a running pod's files go.
+    /// Whether to wait for this vault at all. One that is not in the view was deleted, or has not
+    /// arrived yet: only the API server knows, and the difference is whether a running pod's files
+    /// go.
     async fn may_be_behind(&self, held: &HeldVault) -> Result<bool, Unavailable> {
         let seen = self.vaults.seen(&held.reference);
-        if let Some((uid, generation)) = seen.as_ref().map(Seen::version)
-            && uid == held.uid
-        {
-            return Ok(generation < held.generation);
+        if seen.is_some_and(|seen| seen.version().0 == held.uid) {
+            return Ok(true);
         }
         let vaults = Api::<SecretVault>::namespaced(self.client.clone(), &held.reference.namespace);
         let stored = vaults.get_metadata_opt(&held.reference.name);

@@ -3,6 +3,7 @@
 use prost::Message;
 use secretvault_delivery::v1::{self, File, file::Content};
 use secretvault_envelope::{EntryKey, Envelope, VaultBinding};
+use serde_json::json;
 
 use crate::release::fixture::{Sealing, World, volume};
 
@@ -196,6 +197,15 @@ async fn a_later_vault_overrides_and_each_file_names_its_own() {
     assert_eq!((name(a), name(b)), ("app".to_owned(), "shared".to_owned()));
     assert_eq!(open(a, world.keyring.id()), b"app's");
     assert_eq!(grant.notices.len(), 1, "{:?}", grant.notices);
+    let line = &world.log.lines(1)[0];
+    let logged = |index: usize| {
+        (
+            &line["vaults"][index]["name"],
+            &line["vaults"][index]["entries"],
+        )
+    };
+    assert_eq!(logged(0), (&json!("shared"), &json!(["b"])));
+    assert_eq!(logged(1), (&json!("app"), &json!(["a"])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,10 +230,7 @@ async fn a_grant_is_one_audit_line_of_names() {
     assert_eq!(vault["uid"], "uid-app");
     assert_eq!(vault["generation"], 1);
     assert_eq!(vault["keyId"], world.keyring.primary_id().to_string());
-    assert_eq!(
-        vault["entries"],
-        serde_json::json!(["db/host", "db/password"])
-    );
+    assert_eq!(vault["entries"], json!(["db/host", "db/password"]));
     let text = world.log.text();
     for secret in ["hunter2", "db.shop.svc", "sv1:", "t-pod", "t-agent"] {
         assert!(!text.contains(secret), "{secret} is in {text}");
