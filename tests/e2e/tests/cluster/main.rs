@@ -2,3 +2,10 @@
 //! what is mounted, who may, what is never seen, and what happens when parts fail.
 
 mod quickstart;
+
+mod changes;
+mod mounts;
+mod on_delete;
+mod selection;
+mod values;
+mod volume;

@@ -1,0 +1,113 @@
+//! What running pods keep of what was deleted, and of what they may no longer have.
+
+use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
+use serde_json::json;
+
+#[test]
+fn the_file_of_a_deleted_entry_stays_or_goes_as_the_vault_says() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-entry");
+    let (retain, remove) = (vault("retain", "Retain"), vault("remove", "Remove"));
+    for vault in [&retain, &remove] {
+        let _ = vault.apply(&namespace).expect_success();
+    }
+    let pod = Pod::mounting("app", "retain, remove");
+    pod.run(&namespace);
+    assert_eq!(files(&namespace, "app"), ALL);
+    for vault in [retain, remove] {
+        let less = vault.clone().without("data", &entry(&vault, "deleted"));
+        let _ = less.apply(&namespace).expect_success();
+    }
+    let left = ["remove/kept", "retain/deleted", "retain/kept"];
+    wait_files(&namespace, "app", &left);
+    assert_eq!(pod.read(&namespace, "retain/deleted"), "value");
+    // Only pods that had it keep it.
+    Pod::mounting("late", "retain, remove").run(&namespace);
+    assert_eq!(files(&namespace, "late"), ["remove/kept", "retain/kept"]);
+}
+
+#[test]
+fn the_files_of_a_deleted_vault_stay_or_go_as_it_said() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-vault");
+    for vault in [vault("retain", "Retain"), vault("remove", "Remove")] {
+        let _ = vault.apply(&namespace).expect_success();
+    }
+    let pod = Pod::mounting("app", "retain, remove");
+    pod.run(&namespace);
+    assert_eq!(files(&namespace, "app"), ALL);
+    let deleted = namespace.kubectl(&["delete", "sv", "retain", "remove"]);
+    let _ = deleted.expect_success();
+    wait_files(&namespace, "app", &["retain/deleted", "retain/kept"]);
+    assert_eq!(pod.read(&namespace, "retain/kept"), "value");
+}
+
+#[test]
+fn a_withdrawn_right_takes_the_files_away_whatever_the_vault_says_of_deletion() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-right");
+    let only = |entries: &[&str]| {
+        let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
+        vault("retain", "Retain").spec("access", access)
+    };
+    let before = only(&["retain/kept", "retain/deleted"]);
+    let _ = before.apply(&namespace).expect_success();
+    let pod = Pod::mounting("app", "retain");
+    pod.run(&namespace);
+    assert_eq!(files(&namespace, "app"), ["retain/deleted", "retain/kept"]);
+    let _ = only(&["retain/kept"]).apply(&namespace).expect_success();
+    wait_files(&namespace, "app", &["retain/kept"]);
+}
+
+#[test]
+fn a_withdrawn_right_to_everything_empties_the_volume_of_a_running_pod() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-rights");
+    let allowed_to = |account: &str| {
+        let access = json!([{"serviceAccounts": [account]}]);
+        vault("retain", "Retain").spec("access", access)
+    };
+    let _ = allowed_to("default").apply(&namespace).expect_success();
+    let pod = Pod::mounting("app", "retain");
+    pod.run(&namespace);
+    assert_eq!(files(&namespace, "app"), ["retain/deleted", "retain/kept"]);
+    let _ = allowed_to("other").apply(&namespace).expect_success();
+    wait_files(&namespace, "app", &[]);
+    let running = namespace.field("pod/app", "{.status.phase}");
+    assert_eq!(running, "Running");
+}
+
+const ALL: [&str; 4] = [
+    "remove/deleted",
+    "remove/kept",
+    "retain/deleted",
+    "retain/kept",
+];
+
+/// A vault with two entries below its own name, as two vaults of one volume need it.
+fn vault(name: &str, on_delete: &str) -> Vault {
+    let vault = Vault::named(name).spec("onDelete", json!(on_delete));
+    let entries = ["kept", "deleted"].map(|end| format!("{name}/{end}"));
+    entries
+        .iter()
+        .fold(vault, |vault, entry| vault.text(entry, "value"))
+}
+
+fn entry(vault: &Vault, end: &str) -> String {
+    vault.object().replace("sv/", "") + "/" + end
+}
+
+fn wait_files(namespace: &Namespace, pod: &str, wanted: &[&str]) {
+    eventually(&format!("the files of pod {pod} are {wanted:?}"), || {
+        let files = files(namespace, pod);
+        if files == wanted { Ok(()) } else { Err(files) }
+    });
+}
+
+/// The files in the pod's volume, as it sees them.
+fn files(namespace: &Namespace, pod: &str) -> Vec<String> {
+    let script = "cd /run/secrets && find -L . -name '..*' -prune -o -type f -print | sort";
+    let found = namespace.sh(pod, script).expect_success();
+    let found = found.lines().map(|file| file.trim_start_matches("./"));
+    found.map(str::to_owned).collect()
+}
