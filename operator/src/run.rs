@@ -179,6 +179,7 @@ impl Operator {
         release::Parts {
             client: self.client.clone(),
             namespace: self.settings.namespace.clone(),
+            agent_account: self.settings.agent_service_account.clone(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
             audit: self.audit.clone(),

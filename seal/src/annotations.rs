@@ -84,9 +84,10 @@ pub(crate) fn scrubbed_last_applied(
         let Some(values) = spec.get_mut(map.field()) else {
             continue;
         };
-        match values {
-            Value::Object(values) => values.values_mut().for_each(scrub),
-            other => scrub(other),
+        if let Value::Object(values) = values {
+            values.values_mut().for_each(scrub);
+        } else {
+            scrub(values);
         }
     }
     Ok(Some(manifest.to_string()))

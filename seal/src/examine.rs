@@ -205,7 +205,7 @@ fn rights(
         .any(|entry| matches!(entry.sealable, Sealable::Envelope(_)));
     let foreign_key = match need {
         KeyNeed::Compare { .. } => true,
-        KeyNeed::Unwrap(_) => !stored.is_some_and(|stored| stored.spec.get("dataKey").is_some()),
+        KeyNeed::Unwrap(_) => stored.is_none_or(|stored| stored.spec.get("dataKey").is_none()),
         KeyNeed::New { .. } | KeyNeed::Nothing => false,
     };
     Rights {

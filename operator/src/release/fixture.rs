@@ -73,6 +73,7 @@ impl World {
         router(Parts {
             client: self.server.client(),
             namespace: "secretvault".to_owned(),
+            agent_account: "secretvault-node-agent".to_owned(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
             audit: self.log.audit(),

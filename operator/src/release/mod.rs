@@ -29,7 +29,7 @@ mod service;
 
 pub use audit::Audit;
 pub use metrics::ReleaseMetrics;
-pub use service::{AGENT_ACCOUNT, Parts, router};
+pub use service::{Parts, router};
 
 #[cfg(test)]
 mod fake;

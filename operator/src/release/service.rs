@@ -36,6 +36,8 @@ pub struct Parts {
     pub client: Client,
     /// The operator's own namespace: the agents' too.
     pub namespace: String,
+    /// The agents' service account there.
+    pub agent_account: String,
     /// This replica's view of the vaults.
     pub vaults: Vaults,
     /// This replica's view of the key providers.
@@ -77,7 +79,7 @@ impl Release {
                 vaults: parts.vaults,
                 providers: parts.providers,
             },
-            agent_account: service_account_user(&parts.namespace, AGENT_ACCOUNT),
+            agent_account: service_account_user(&parts.namespace, &parts.agent_account),
             audit: parts.audit,
             metrics: parts.metrics,
             permits: Semaphore::new(MAX_REQUESTS),
@@ -228,9 +230,6 @@ impl Release {
         self.verdicts(volumes, agent).await
     }
 }
-
-/// The node agent's service account, in the operator's namespace.
-pub const AGENT_ACCOUNT: &str = "secretvault-node-agent";
 
 /// Volumes of one request that are decided at once.
 const CONCURRENCY: usize = 8;
