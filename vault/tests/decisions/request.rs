@@ -1,5 +1,6 @@
 use secretvault_vault::{
     FileAttributes, FilePath, ItemPattern, Request, RequestError, YamlError,
+    names::MAX_OWNER_ID,
     request::{MAX_GLOBS, MAX_ITEMS, MAX_TEXT, MAX_VAULTS},
 };
 
@@ -165,6 +166,13 @@ fn a_wrong_items_text_is_refused_with_its_name_and_a_remedy() {
             "{text:?}: {message}"
         );
     }
+}
+
+#[test]
+fn the_largest_owner_is_accepted() {
+    let items = ask("app", "- {entry: a, uid: 4294967294, gid: 4294967294}").items;
+    assert_eq!(items[0].attributes.uid, Some(MAX_OWNER_ID));
+    assert_eq!(items[0].attributes.gid, Some(MAX_OWNER_ID));
 }
 
 #[test]
