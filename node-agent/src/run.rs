@@ -118,8 +118,8 @@ impl Agent {
         let (publisher, stop) = (Arc::clone(&self.publisher), stopping.clone());
         // What changed while there was no agent must not wait for kubelet's next republish.
         tasks.spawn(async move {
-            publisher.refresh_all().await;
-            stop.cancelled().await;
+            let work = async { tokio::join!(publisher.refresh_all(), publisher.tend()) };
+            stop.run_until_cancelled(work).await;
             Ok(())
         });
         Ok(())

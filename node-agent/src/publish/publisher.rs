@@ -6,7 +6,11 @@ use std::{
 };
 
 use prometheus_client::encoding::EncodeLabelValue;
-use tokio::{sync::OwnedMutexGuard, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::OwnedMutexGuard,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, instrument, warn};
 
@@ -165,14 +169,19 @@ impl Publisher {
         let _ = refreshed.await;
     }
 
-    /// Refreshes every volume that is known, a few at a time.
+    /// Refreshes every volume that is known.
     pub async fn refresh_all(self: &Arc<Self>) {
+        let mut refreshes = JoinSet::new();
         for target in self.slots.targets() {
-            if self.stopping.is_cancelled() {
-                return;
-            }
-            self.refresh(&target).await;
+            let this = Arc::clone(self);
+            refreshes.spawn(async move { this.refresh(&target).await });
         }
+        while refreshes.join_next().await.is_some() {}
+    }
+
+    /// Ends what is open longer than it must be. Never returns.
+    pub async fn tend(&self) {
+        self.operator.tend().await;
     }
 
     /// Takes a volume away.

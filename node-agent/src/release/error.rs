@@ -98,6 +98,23 @@ impl ReleaseError {
         }
     }
 
+    /// Whether another replica may do better.
+    pub(super) fn is_of_one_replica(&self) -> bool {
+        match self {
+            Self::Denied { reason, .. } => {
+                matches!(reason, DenialReason::Behind | DenialReason::KeyUnavailable)
+            }
+            Self::Behind { .. }
+            | Self::TimedOut(_)
+            | Self::Unavailable(_)
+            | Self::Unreachable(_) => true,
+            Self::AgentRejected(_)
+            | Self::AgentToken(_)
+            | Self::DoesNotOpen { .. }
+            | Self::Malformed(_) => false,
+        }
+    }
+
     /// A denial, if its reason is one that we know.
     pub(super) fn from_denial(reason: WireReason, message: String) -> Self {
         let reason = match reason {

@@ -5,6 +5,8 @@ mod address;
 
 mod connect;
 
+mod line;
+
 mod operator;
 
 mod error;

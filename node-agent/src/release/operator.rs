@@ -1,8 +1,7 @@
 //! The operator, as the agent calls it.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use http::Uri;
 use secretvault_delivery::{
     MAX_MESSAGE_BYTES,
     v1::{
@@ -14,11 +13,10 @@ use tokio::{sync::Semaphore, time::timeout};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
 };
 use zeroize::Zeroizing;
 
-use super::{Address, ReleaseError, connect};
+use super::{Address, ReleaseError, connect, line::Line};
 
 /// What the agent needs to be let in.
 #[derive(Clone, Debug)]
@@ -32,7 +30,7 @@ pub struct Credentials {
 /// A client that connects when it must, and as often as it must.
 #[derive(Debug)]
 pub struct Operator {
-    channel: Channel,
+    line: Line,
     credentials: Credentials,
     calls: Semaphore,
 }
@@ -41,10 +39,15 @@ impl Operator {
     /// Makes the client. Connects at the first call.
     pub fn new(address: Address, credentials: Credentials) -> Self {
         Self {
-            channel: channel(address, credentials.ca_file.clone()),
+            line: Line::new(address, credentials.ca_file.clone()),
             credentials,
             calls: Semaphore::new(CALLS_AT_ONCE),
         }
+    }
+
+    /// Ends connections that have become old. Never returns.
+    pub async fn tend(&self) {
+        self.line.tend().await;
     }
 
     /// Asks for one volume.
@@ -57,7 +60,11 @@ impl Operator {
         patience: Duration,
     ) -> Result<Grant, ReleaseError> {
         let answered = timeout(patience, self.release_patiently(volume, patience)).await;
-        answered.unwrap_or(Err(ReleaseError::TimedOut(patience)))
+        let answer = answered.unwrap_or(Err(ReleaseError::TimedOut(patience)));
+        if answer.as_ref().is_err_and(ReleaseError::is_of_one_replica) {
+            self.line.hang_up();
+        }
+        answer
     }
 
     /// Whether the operator's CA and our own token are there: what readiness means.
@@ -77,8 +84,9 @@ impl Operator {
         let closed = |_| ReleaseError::Unavailable("the node agent stops".to_owned());
         let _permit = self.calls.acquire().await.map_err(closed)?;
         let first = self.call(volume, patience).await;
-        // A connection that died while it was idle shows only now.
-        if matches!(first, Err(ReleaseError::Unreachable(_))) {
+        // Also a connection that died while it was idle shows only now.
+        if first.as_ref().is_err_and(ReleaseError::is_of_one_replica) {
+            self.line.hang_up();
             return self.call(volume, patience).await;
         }
         first
@@ -96,7 +104,7 @@ impl Operator {
         request
             .metadata_mut()
             .insert("authorization", authorization);
-        let mut client = DeliveryClient::new(self.channel.clone())
+        let mut client = DeliveryClient::new(self.line.channel())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let answer = client.release(request).await;
@@ -132,22 +140,5 @@ fn denied(denial: Denial) -> ReleaseError {
     ReleaseError::from_denial(reason, denial.message)
 }
 
-fn channel(address: Address, ca_file: PathBuf) -> Channel {
-    let context = Arc::new((address, ca_file));
-    let connector = tower::service_fn(move |_: Uri| {
-        let context = Arc::clone(&context);
-        async move { connect::connect(&context.0, &context.1).await }
-    });
-    // The name in the URI is only what the operator sees as `:authority`.
-    Endpoint::from_static("https://secretvault-operator")
-        .connect_timeout(CONNECT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(connector)
-}
-
 /// More wait in line: when a node starts with a hundred pods, the operator is not to be flooded.
 const CALLS_AT_ONCE: usize = 16;
-const CONNECT: Duration = Duration::from_secs(3);
-const KEEP_ALIVE: Duration = Duration::from_secs(5);

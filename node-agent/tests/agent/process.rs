@@ -1,6 +1,13 @@
 //! The process: what it may do, what it writes, what it keeps.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt},
+    thread,
+    time::Duration,
+};
+
+use secretvault_delivery::v1::file::Content;
 
 use crate::{
     node::{later, on_a_node},
@@ -9,7 +16,7 @@ use crate::{
 
 #[test]
 #[ignore = "needs root: make test"]
-fn the_agent_keeps_three_capabilities_and_gains_none() {
+fn the_agent_keeps_three_capabilities_gains_none_and_filters_its_calls() {
     on_a_node(|node| {
         let status = fs::read_to_string(format!("/proc/{}/status", node.agent_id())).unwrap();
         let field = |name: &str| {
@@ -25,7 +32,10 @@ fn the_agent_keeps_three_capabilities_and_gains_none() {
             );
         }
         assert_eq!(field("CapInh:").trim_start_matches('0'), "");
-        assert_eq!(field("NoNewPrivs:"), "1");
+        assert_eq!(
+            (field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()),
+            ("1", "2")
+        );
         let limits = fs::read_to_string(format!("/proc/{}/limits", node.agent_id())).unwrap();
         let core = limits
             .lines()
@@ -81,4 +91,51 @@ fn no_filter_brings_headers_into_the_log() {
             "{log}"
         );
     });
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn the_agents_memory_keeps_neither_value_nor_key() {
+    on_a_node(|node| {
+        let (first, second) = ("canary-value-1-".repeat(9), "canary-value-2-".repeat(9));
+        let grants = [grant(1, &[("db", &first)]), grant(2, &[("db", &second)])];
+        for grant in &grants {
+            node.operator.grant(grant.clone());
+            node.publish_as(node.request("canary-token")).unwrap();
+            later();
+        }
+        assert_eq!(node.read()["db"], second);
+        // The connection's buffers live as long as the connection: seconds.
+        thread::sleep(Duration::from_secs(7));
+        let memory = memory(node.agent_id());
+        let holds = |bytes: &[u8]| memory.windows(bytes.len()).any(|window| window == bytes);
+        assert!(
+            holds(b"canary-token"),
+            "the control: it is remembered for the next question"
+        );
+        assert!(!holds(b"canary-value-1-") && !holds(b"canary-value-2-"));
+        for grant in &grants {
+            let Some(Content::Sealed(sealed)) = &grant.files[0].content else {
+                panic!("sealed")
+            };
+            assert!(!holds(&sealed.key));
+        }
+    });
+}
+
+/// All that a process could write to.
+fn memory(id: u32) -> Vec<u8> {
+    let maps = fs::read_to_string(format!("/proc/{id}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{id}/mem")).unwrap();
+    let mut found = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let number = |text| u64::from_str_radix(text, 16).unwrap();
+        let mut region = vec![0; usize::try_from(number(end) - number(start)).unwrap()];
+        if memory.read_exact_at(&mut region, number(start)).is_ok() {
+            found.extend(region);
+        }
+    }
+    found
 }

@@ -1,8 +1,10 @@
 //! What the agent takes from itself before it touches anything secret. It must be started as root
 //! in a privileged container (only there does Kubernetes allow Bidirectional propagation); it goes
-//! on with three capabilities.
+//! on with three capabilities and without the system calls that turn a foothold into a node.
 //!
-//! Landlock is not used: a process under a Landlock file-system domain may not mount.
+//! Landlock is not used: a process with a Landlock rule on files may not mount.
+
+mod syscalls;
 
 use std::{io, panic};
 
@@ -19,7 +21,7 @@ use tracing::error;
 ///
 /// # Guarantees
 /// No core dump, no debugger, no new privileges, no files that others can read by accident, no
-/// capability but [`NEEDED`], no panic message with a payload.
+/// capability but [`NEEDED`], no other program in its place, no panic message with a payload.
 ///
 /// # Errors
 /// The kernel refused: we are not root.
@@ -33,6 +35,7 @@ pub fn harden() -> io::Result<()> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     set_no_new_privs(true)?;
     drop_capabilities()?;
+    syscalls::forbid().map_err(io::Error::other)?;
     panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()
