@@ -6,7 +6,7 @@ use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::Refusal;
-use crate::entries::{Entry, Sealable, SecretMap};
+use crate::entries::{Entry, Sealable};
 
 /// Where client-side apply keeps the manifest it was given.
 pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -17,6 +17,21 @@ const SEALED: &str = "(sealed)";
 
 /// Annotations of tools that keep the whole manifest, packed so that nobody can look into them.
 const OPAQUE_COPIES: [&str; 2] = ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"];
+
+/// The fields of `spec` that hold no secret: all but `data` and `binaryData`.
+pub(crate) const READABLE: [&str; 11] = [
+    "access",
+    "dataKey",
+    "description",
+    "fileDefaults",
+    "files",
+    "freshEnvelopes",
+    "immutable",
+    "keyProvider",
+    "onDelete",
+    "publicBinaryData",
+    "publicData",
+];
 
 /// Values shorter than this are only looked for as a whole JSON string: the letter "a" is in every
 /// annotation.
@@ -77,20 +92,40 @@ pub(crate) fn scrubbed_last_applied(
     };
     let mut manifest: Value =
         serde_json::from_str(text).map_err(|_| Refusal::LastAppliedUnreadable)?;
-    let spec = manifest
-        .get_mut("spec")
+    let fields = manifest
+        .as_object_mut()
+        .filter(|fields| fields.contains_key("spec"))
         .ok_or(Refusal::LastAppliedUnreadable)?;
-    for map in SecretMap::ALL {
-        let Some(values) = spec.get_mut(map.field()) else {
-            continue;
-        };
-        if let Value::Object(values) = values {
-            values.values_mut().for_each(scrub);
-        } else {
-            scrub(values);
+    for (field, value) in fields.iter_mut() {
+        match field.as_str() {
+            "apiVersion" | "kind" | "metadata" | "status" => {}
+            "spec" => scrub_spec(value),
+            _ => scrub_values(value),
         }
     }
     Ok(Some(manifest.to_string()))
+}
+
+/// Also scrubs what the API server drops, such as a `stringData` that somebody knows from Secrets:
+/// in this annotation it would stay.
+fn scrub_spec(spec: &mut Value) {
+    let Value::Object(fields) = spec else {
+        return scrub(spec);
+    };
+    for (field, value) in fields {
+        if !READABLE.contains(&field.as_str()) {
+            scrub_values(value);
+        }
+    }
+}
+
+fn scrub_values(value: &mut Value) {
+    match value {
+        Value::Object(values) => values.values_mut().for_each(scrub),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {
+            scrub(value);
+        }
+    }
 }
 
 fn scrub(value: &mut Value) {

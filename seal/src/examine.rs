@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 
-use secretvault_crds::DataKey;
 use secretvault_crds::limits::MAX_ENTRIES;
-use secretvault_vault::EntryName;
+use secretvault_crds::{DataKey, SecretVault, SecretVaultSpec};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Refusal;
 use crate::annotations::refuse_unreadable_copies;
@@ -89,8 +88,8 @@ pub fn examine<'a>(
     if incoming.name.is_empty() {
         return Err(Refusal::GeneratedName);
     }
-    check_names(incoming.spec)?;
     let entries = read_entries(stored.map(|stored| stored.spec), incoming.spec)?;
+    check_form(incoming)?;
     refuse_unreadable_copies(incoming.annotations, &entries)?;
     let settings = Settings::read(incoming.spec)?;
     let stored_settings = stored
@@ -131,23 +130,23 @@ fn default_provider() -> String {
     secretvault_crds::api::DEFAULT_KEY_PROVIDER.to_owned()
 }
 
-fn check_names(spec: &Value) -> Result<(), Refusal> {
-    let mut count = 0;
-    for map in ["data", "binaryData", "publicData", "publicBinaryData"] {
-        let Some(names) = spec.get(map).and_then(Value::as_object).map(Map::keys) else {
-            continue;
-        };
-        for name in names {
-            count += 1;
-            EntryName::try_from(name.as_str()).map_err(|error| Refusal::Name {
-                map,
-                problem: error.to_string(),
-            })?;
-        }
-    }
+/// Refuses what could be stored but never mounted, so that it is told to whoever applies it.
+fn check_form(manifest: Manifest<'_>) -> Result<(), Refusal> {
+    // What does not even deserialize is refused by the schema, which says why.
+    let Ok(spec) = SecretVaultSpec::deserialize(manifest.spec) else {
+        return Ok(());
+    };
+    let count = spec.entry_count();
     if count > MAX_ENTRIES {
         return Err(Refusal::TooManyEntries { count });
     }
+    let mut vault = SecretVault {
+        spec,
+        ..SecretVault::default()
+    };
+    vault.metadata.namespace = Some(manifest.namespace.to_owned());
+    vault.metadata.name = Some(manifest.name.to_owned());
+    vault.parse()?;
     Ok(())
 }
 

@@ -1,3 +1,4 @@
+use secretvault_crds::ParseError;
 use secretvault_crds::limits::{MAX_ENTRIES, MAX_SEALED_TOTAL, MAX_VALUE};
 
 /// Why a manifest cannot be sealed. Every message names the field and the remedy, never a value.
@@ -75,14 +76,6 @@ pub enum Refusal {
         "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration] is not the JSON of a manifest: remove the annotation and apply again"
     )]
     LastAppliedUnreadable,
-    /// An entry's name cannot be used.
-    #[error("spec.{map}: {problem}")]
-    Name {
-        /// The map that holds the entry.
-        map: &'static str,
-        /// What is wrong with the name, and the remedy.
-        problem: String,
-    },
     /// A data map's value is not a string.
     #[error("spec.{map}[{entry}] must be a string: put quotes around it")]
     NotAString {
@@ -115,6 +108,9 @@ pub enum Refusal {
         /// How many there are.
         count: usize,
     },
+    /// The manifest fits the schema, but no pod could use it.
+    #[error(transparent)]
+    Unusable(#[from] ParseError),
     /// The sealed values do not fit into one object.
     #[error(
         "with entry {entry} the sealed values are longer than {MAX_SEALED_TOTAL} bytes (1 MiB) in all, \

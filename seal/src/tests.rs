@@ -1,3 +1,5 @@
+mod annotations;
+
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -172,99 +174,6 @@ fn a_stored_envelope_that_no_longer_opens_is_replaced_by_the_plain_value() {
     let mut next = Object::new(json!({"data": {"a": "1"}}));
     next.change(seal(Some(&stored), &next).unwrap());
     assert_eq!(open(&next, "data", "a"), b"1");
-}
-
-#[test]
-fn last_applied_keeps_its_keys_and_loses_its_values() {
-    let stored = Object::new(json!({"data": {"a": "hunter2"}}))
-        .annotated(
-            LAST_APPLIED,
-            r#"{"kind":"SecretVault","spec":{"data":{"a":"hunter2"}}}"#,
-        )
-        .stored();
-    assert_eq!(
-        stored.annotations[LAST_APPLIED],
-        r#"{"kind":"SecretVault","spec":{"data":{"a":"(sealed)"}}}"#
-    );
-}
-
-#[test]
-fn last_applied_loses_values_of_any_type() {
-    let stored = Object::new(json!({"data": {"a": "1"}}))
-        .annotated(
-            LAST_APPLIED,
-            r#"{"spec":{"data":{"a":12345678},"binaryData":"hunter2"}}"#,
-        )
-        .stored();
-    assert_eq!(
-        stored.annotations[LAST_APPLIED],
-        r#"{"spec":{"binaryData":"(sealed)","data":{"a":"(sealed)"}}}"#
-    );
-}
-
-#[test]
-fn a_last_applied_that_is_no_manifest_is_refused() {
-    let incoming = Object::new(json!({"data": {"a": "1"}})).annotated(LAST_APPLIED, "hunter2");
-    assert_eq!(
-        seal(None, &incoming).unwrap_err(),
-        Refusal::LastAppliedUnreadable
-    );
-}
-
-#[test]
-fn an_annotation_that_holds_a_value_is_refused() {
-    for text in [
-        "hunter2-long",
-        r#"x "hunter2-long" x"#,
-        "xhunter2-longx",
-        "aHVudGVyMi1sb25n",
-    ] {
-        let incoming = Object::new(json!({"data": {"a": "hunter2-long"}})).annotated("note", text);
-        let refusal = seal(None, &incoming).unwrap_err();
-        assert!(
-            matches!(refusal, Refusal::AnnotationHoldsValue { .. }),
-            "{text}: {refusal}"
-        );
-        assert!(!refusal.to_string().contains("hunter2"));
-    }
-}
-
-#[test]
-fn an_annotation_with_a_multi_line_value_in_json_is_refused() {
-    let value = "-----BEGIN KEY-----\nabc\n-----END KEY-----\n";
-    let copy = json!({"spec": {"data": {"a": value}}}).to_string();
-    let incoming = Object::new(json!({"data": {"a": value}})).annotated("copy", &copy);
-    assert!(matches!(
-        seal(None, &incoming),
-        Err(Refusal::AnnotationHoldsValue { .. })
-    ));
-}
-
-#[test]
-fn a_short_value_is_found_only_as_a_whole() {
-    let incoming = Object::new(json!({"data": {"a": "abc"}}));
-    assert!(seal(None, &incoming.clone().annotated("note", "abcdef")).is_ok());
-    let refused = incoming.annotated("note", r#"{"a":"abc"}"#);
-    assert!(matches!(
-        seal(None, &refused),
-        Err(Refusal::AnnotationHoldsValue { .. })
-    ));
-}
-
-#[test]
-fn a_packed_copy_of_the_manifest_is_refused_while_values_are_plain() {
-    for annotation in ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"] {
-        let incoming = Object::new(json!({"data": {"a": "1"}})).annotated(annotation, "H4sIA");
-        assert_eq!(
-            seal(None, &incoming).unwrap_err(),
-            Refusal::AnnotationKeepsManifest {
-                annotation: annotation.into()
-            }
-        );
-        let stored = Object::new(json!({"data": {"a": "1"}})).stored();
-        let sealed = stored.clone().annotated(annotation, "H4sIA");
-        assert_eq!(seal(Some(&stored), &sealed).unwrap(), []);
-    }
 }
 
 #[test]
@@ -477,10 +386,31 @@ fn a_name_that_leaves_the_volume_is_refused_in_every_map() {
     for map in ["data", "binaryData", "publicData", "publicBinaryData"] {
         let incoming = Object::new(json!({map: {"../../etc/passwd": "AAEC"}}));
         assert!(
-            matches!(seal(None, &incoming), Err(Refusal::Name { .. })),
+            matches!(seal(None, &incoming), Err(Refusal::Unusable(_))),
             "{map}"
         );
     }
+}
+
+#[test]
+fn two_entries_at_one_path_are_refused_by_name() {
+    for spec in [
+        json!({"data": {"a": "hunter2", "a/b": "hunter2"}}),
+        json!({"data": {"a": "hunter2", "b": "2"}, "files": [{"entry": "a", "path": "b"}]}),
+        json!({"data": {"a": "hunter2"}, "publicData": {"a": "2"}}),
+    ] {
+        let refusal = seal(None, &Object::new(spec)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unusable(_)), "{refusal}");
+        assert!(!refusal.to_string().contains("hunter2"));
+    }
+    let apart = json!({"data": {"a": "1", "b": "2"}, "files": [{"entry": "a", "path": "c"}]});
+    assert!(seal(None, &Object::new(apart)).is_ok());
+}
+
+#[test]
+fn what_does_not_fit_the_schema_is_left_to_the_schema() {
+    let spec = json!({"data": {"a": "1"}, "files": [{"entry": "a", "mode": 256}]});
+    assert!(seal(None, &Object::new(spec)).is_ok());
 }
 
 #[test]
