@@ -448,6 +448,25 @@ fn a_copy_that_leaked_into_another_namespace_is_emptied_and_overwritten() {
 
 #[test]
 #[ignore = "needs root: make test"]
+fn whatever_root_put_into_a_volume_goes_with_it() {
+    on_a_node(|node| {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        node.attach(&contents(&[("a", "x")])).unwrap();
+        let place = writable(node);
+        fs::write(place.join(OsStr::from_bytes(b"no-utf8-\xff")), "x").unwrap();
+        fs::set_permissions(place.join("a"), fs::Permissions::from_mode(0o4755)).unwrap();
+        assert_eq!(
+            node.update(&contents(&[("a", "y")])).unwrap(),
+            Change::Swapped
+        );
+        unmount(&place, UnmountFlags::DETACH).unwrap();
+        node.remove().unwrap();
+        assert!(!node.path().exists());
+    });
+}
+
+#[test]
+#[ignore = "needs root: make test"]
 fn a_directory_that_is_not_mounted_is_used_and_removed() {
     on_a_node(|node| {
         fs::create_dir(node.path()).unwrap();

@@ -129,14 +129,13 @@ impl Publisher {
             match hold::after_failure(told, failed.reason(), begun.elapsed(), chance) {
                 Next::RetryAfter(pause) if self.pause(pause).await => {}
                 Next::RetryAfter(_) | Next::Answer => {
-                    slot.tell(Some(failed.reason()));
-                    return Err(failed);
+                    return self.keep(request.target.clone(), failed).await;
                 }
             }
         }
     }
 
-    /// Answers a request that cannot be read: yes, if its volume is attached, which then stays.
+    /// Answers a request that came to nothing: yes, if its volume is attached, which then stays.
     ///
     /// # Errors
     /// Nothing is attached.
@@ -145,11 +144,12 @@ impl Publisher {
         target: TargetPath,
         error: PublishError,
     ) -> Result<Outcome, PublishError> {
-        let asked = target.clone();
-        if self.blocking(move |shelf| Ok(shelf.has(&asked)?)).await? {
-            self.note_failure(&self.slot(&target), &error);
+        let slot = self.slot(&target);
+        if let Ok(true) = self.blocking(move |shelf| Ok(shelf.has(&target)?)).await {
+            self.note_failure(&slot, &error);
             return Ok(Outcome::Kept);
         }
+        slot.tell(Some(error.reason()));
         Err(error)
     }
 

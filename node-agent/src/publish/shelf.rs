@@ -7,12 +7,16 @@ use std::{
 };
 
 use jiff::Timestamp;
+use secretvault_vault::FilePath;
 
 use super::PublishError;
 use crate::{
     release::Opened,
     state::{Record, Store},
-    volume::{Budget, Change, Contents, GenerationName, Layer, TargetPath, Usage, VolumeError},
+    volume::{
+        Attached, Budget, Change, Contents, File, GenerationName, Layer, TargetPath, Usage,
+        VolumeError,
+    },
 };
 
 /// Volumes, their records, their budget.
@@ -108,12 +112,8 @@ impl Shelf {
         let Some(volume) = self.layer.attached(target)? else {
             return Err(PublishError::Interrupted("the volume is gone"));
         };
-        let mut present = volume.contents()?;
-        let retained = opened.retained.into_iter().filter_map(|path| {
-            let file = present.take(&path)?;
-            Some((path, file))
-        });
-        let contents = Contents::new(opened.files.into_iter().chain(retained.collect::<Vec<_>>()))?;
+        let retained = retained(&volume, opened.retained)?;
+        let contents = Contents::new(opened.files.into_iter().chain(retained))?;
         let room = volume.room_to_change(&contents)?;
         self.budget().reserve(target, room.bytes)?;
         let changed = volume.update(&contents, room, &generation_name()?);
@@ -163,6 +163,19 @@ impl Shelf {
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The files that stay, as they are in the volume.
+fn retained(volume: &Attached, paths: Vec<FilePath>) -> Result<Vec<(FilePath, File)>, VolumeError> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut present = volume.contents()?;
+    let stays = paths.into_iter().filter_map(|path| {
+        let file = present.take(&path)?;
+        Some((path, file))
+    });
+    Ok(stays.collect())
 }
 
 fn generation_name() -> Result<GenerationName, PublishError> {

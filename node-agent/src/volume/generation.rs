@@ -22,6 +22,7 @@ use rustix::{
         mkdirat, openat2, readlinkat, renameat, symlinkat, unlinkat,
     },
     io::Errno,
+    path::Arg,
 };
 use secretvault_envelope::Plaintext;
 use secretvault_vault::{FileMode, names::RESERVED_SEGMENT};
@@ -113,7 +114,7 @@ pub(super) fn read(root: BorrowedFd<'_>, name: &str) -> io::Result<Contents> {
 }
 
 /// The names in a directory, without `.` and `..`.
-pub(super) fn names(directory: BorrowedFd<'_>) -> io::Result<BTreeSet<String>> {
+fn names(directory: BorrowedFd<'_>) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in Dir::new(open_directory(directory, ".")?)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -125,7 +126,7 @@ pub(super) fn names(directory: BorrowedFd<'_>) -> io::Result<BTreeSet<String>> {
 }
 
 /// Opens a directory, following no link and leaving neither `root` nor its filesystem.
-pub(super) fn open_directory(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(root: BorrowedFd<'_>, path: impl Arg) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat2(root, path, flags, Mode::empty(), CONFINED)?)
 }

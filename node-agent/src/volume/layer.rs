@@ -162,8 +162,10 @@ impl Layer {
                 }
                 Occupant::Foreign => break,
                 Occupant::Ours(root) => {
-                    empty(&root).map_err(failure("empty", target))?;
+                    // A value that could not be overwritten must not stay mounted for it.
+                    let emptied = empty(&root).map_err(failure("empty", target));
                     mount::detach(parent.as_fd()).map_err(failure("unmount", target))?;
+                    emptied?;
                 }
             }
         }

@@ -7,12 +7,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat2, statat, unlinkat},
+    fs::{
+        AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat2, statat, unlinkat,
+    },
     io::Errno,
+    path::Arg,
 };
 
 use super::{
-    generation::{CONFINED, names, open_directory},
+    generation::{CONFINED, open_directory},
     sys,
 };
 
@@ -28,8 +31,12 @@ pub(super) enum Overwrite {
 
 /// Removes all that is in a directory.
 pub(super) fn clear(directory: BorrowedFd<'_>, overwrite: Overwrite) -> io::Result<()> {
-    for name in names(directory)? {
-        remove_tree(directory, &name, overwrite)?;
+    for entry in Dir::new(open_directory(directory, ".")?)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            remove_tree(directory, name, overwrite)?;
+        }
     }
     Ok(())
 }
@@ -37,7 +44,7 @@ pub(super) fn clear(directory: BorrowedFd<'_>, overwrite: Overwrite) -> io::Resu
 /// Removes a file, a link, or a directory with all that is in it. Follows no link.
 pub(super) fn remove_tree(
     parent: BorrowedFd<'_>,
-    name: &str,
+    name: impl Arg + Copy,
     overwrite: Overwrite,
 ) -> io::Result<()> {
     let status = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -52,7 +59,11 @@ pub(super) fn remove_tree(
     Ok(unlinkat(parent, name, AtFlags::empty())?)
 }
 
-fn remove_file(parent: BorrowedFd<'_>, name: &str, overwrite: Overwrite) -> io::Result<()> {
+fn remove_file(
+    parent: BorrowedFd<'_>,
+    name: impl Arg + Copy,
+    overwrite: Overwrite,
+) -> io::Result<()> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let file = openat2(parent, name, flags, Mode::empty(), CONFINED).map(fs::File::from);
     match unlinkat(parent, name, AtFlags::empty()) {

@@ -297,3 +297,32 @@ fn an_operator_with_another_ca_gets_no_token() {
         eventually("the renewed CA is used", || node.publish().is_ok());
     });
 }
+
+#[test]
+#[ignore = "needs root: make test"]
+fn what_another_replica_may_do_better_is_asked_again_at_once() {
+    on_a_node(|node| {
+        let behind = || secretvault_delivery::v1::Denial {
+            reason: Reason::Behind.into(),
+            message: "this replica has not seen it".to_owned(),
+        };
+        let mut asked = 0;
+        node.operator.answer(move |_| {
+            asked += 1;
+            Ok(if asked == 1 {
+                Outcome::Denial(behind())
+            } else {
+                Outcome::Grant(grant(1, &[("a", "b")]))
+            })
+        });
+        node.publish().unwrap();
+        let peers: Vec<_> = node
+            .operator
+            .seen()
+            .into_iter()
+            .map(|seen| seen.peer)
+            .collect();
+        assert_eq!(peers.len(), 2);
+        assert_ne!(peers[0], peers[1], "on another connection");
+    });
+}

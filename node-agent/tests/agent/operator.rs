@@ -47,6 +47,7 @@ struct State {
 /// One request, as far as tests look at it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) peer: SocketAddr,
     pub(crate) authorization: String,
     pub(crate) volume: Volume,
 }
@@ -176,12 +177,14 @@ impl Delivery for Service {
         &self,
         request: Request<ReleaseRequest>,
     ) -> Result<Response<ReleaseResponse>, Status> {
+        let peer = *request.extensions().get::<SocketAddr>().unwrap();
         let authorization = request.metadata().get("authorization");
         let authorization = authorization.unwrap().to_str().unwrap().to_owned();
         let mut state = self.0.lock().unwrap();
         let mut verdicts = Vec::new();
         for volume in request.into_inner().volumes {
             let seen = Seen {
+                peer,
                 authorization: authorization.clone(),
                 volume: volume.clone(),
             };
@@ -252,9 +255,11 @@ fn identity() -> (ServerConfig, String) {
 struct Connection(TlsStream<TcpStream>);
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = SocketAddr;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> SocketAddr {
+        self.0.get_ref().0.peer_addr().unwrap()
+    }
 }
 
 impl AsyncRead for Connection {

@@ -1,5 +1,7 @@
 //! HTTP for the cluster: `/livez`, `/readyz`, `/metrics`.
 
+mod bounded;
+
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -16,6 +18,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::bounded::Bounded;
 use crate::{metrics::Metrics, publish::Publisher};
 
 /// What the answers are made of.
@@ -53,7 +56,7 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(health);
-    axum::serve(listener, router)
+    axum::serve(Bounded::new(listener), router)
         .with_graceful_shutdown(stopping.cancelled_owned())
         .await
 }
