@@ -11,6 +11,8 @@ mod shelf;
 
 mod publisher;
 
+mod refresh;
+
 pub use error::{PublishError, Reason};
 pub use publisher::{Outcome, Publisher, VolumeStats};
 pub use shelf::{Load, Shelf};

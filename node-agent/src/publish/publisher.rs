@@ -6,25 +6,22 @@ use std::{
 };
 
 use prometheus_client::encoding::EncodeLabelValue;
-use tokio::{
-    sync::OwnedMutexGuard,
-    task::{JoinSet, spawn_blocking},
-    time::sleep,
-};
+use tokio::{sync::OwnedMutexGuard, task::spawn_blocking, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, instrument, warn};
+use tracing::{info, instrument};
 
 use super::{
     PublishError, Shelf, Trouble,
     hold::{self, Next},
+    refresh::log_notices,
     slot::{Slot, Slots, Work},
 };
 use crate::{
     csi::PublishRequest,
     metrics::Metrics,
-    release::{Held, Opened, Operator, open, question},
+    release::{Held, Operator},
     state::Record,
-    volume::{Change, TargetPath, Usage},
+    volume::{TargetPath, Usage},
 };
 
 /// What became of a publish that kubelet hears a yes to.
@@ -54,12 +51,12 @@ pub struct VolumeStats {
 /// Publishes volumes.
 #[derive(Debug)]
 pub struct Publisher {
-    shelf: Arc<Shelf>,
-    operator: Operator,
-    slots: Slots,
-    metrics: Arc<Metrics>,
-    tasks: TaskTracker,
-    stopping: CancellationToken,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) operator: Operator,
+    pub(super) slots: Slots,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
 }
 
 impl Publisher {
@@ -153,32 +150,6 @@ impl Publisher {
         Err(error)
     }
 
-    /// Brings an attached volume up to date with what is remembered of it. Does nothing for one
-    /// that is not attached, or whose token has ended: kubelet's next republish brings a new one.
-    pub async fn refresh(self: &Arc<Self>, target: &TargetPath) {
-        let slot = self.slot(target);
-        let this = Arc::clone(self);
-        let refreshed = self.tasks.spawn(async move {
-            let mut work = Arc::clone(&slot.work).lock_owned().await;
-            let now = jiff::Timestamp::now();
-            let usable = |record: &Record| !record.request.token.has_expired(now);
-            if work.record.as_ref().is_some_and(usable) {
-                this.bring_up_to_date(&slot, &mut work).await;
-            }
-        });
-        let _ = refreshed.await;
-    }
-
-    /// Refreshes every volume that is known.
-    pub async fn refresh_all(self: &Arc<Self>) {
-        let mut refreshes = JoinSet::new();
-        for target in self.slots.targets() {
-            let this = Arc::clone(self);
-            refreshes.spawn(async move { this.refresh(&target).await });
-        }
-        while refreshes.join_next().await.is_some() {}
-    }
-
     /// Ends what is open longer than it must be. Never returns.
     pub async fn tend(&self) {
         self.operator.tend().await;
@@ -265,13 +236,14 @@ impl Publisher {
         let opened = self.ask(&request, &held, patience).await?;
         let held = opened.held.clone();
         let record = Record { request, held };
-        let (files, notices) = (opened.files.len(), opened.notices.len());
+        let (files, notices) = (opened.files.len(), opened.notices.clone());
         let record = self
             .blocking(move |shelf| shelf.attach(&record, opened).map(|()| record))
             .await?;
         work.record = Some(record);
         work.refreshed = Some(Instant::now());
-        info!(files, notices, "volume attached");
+        info!(files, "volume attached");
+        log_notices(&notices);
         Ok(())
     }
 
@@ -296,87 +268,11 @@ impl Publisher {
         self.bring_up_to_date(slot, work).await
     }
 
-    /// Asks with what is remembered, and notes how that went.
-    async fn bring_up_to_date(&self, slot: &Slot, work: &mut OwnedMutexGuard<Work>) -> Outcome {
-        match self.change(work).await {
-            Ok(change) => {
-                work.refreshed = Some(Instant::now());
-                slot.note(None);
-                self.measure();
-                match change {
-                    Change::Swapped => Outcome::Updated,
-                    Change::Unchanged => Outcome::Unchanged,
-                }
-            }
-            Err(error) => {
-                self.note_failure(slot, &error);
-                Outcome::Kept
-            }
-        }
-    }
-
-    async fn change(&self, work: &mut OwnedMutexGuard<Work>) -> Result<Change, PublishError> {
-        let gone = PublishError::Interrupted("nothing is known of the volume");
-        let mut record = work.record.clone().ok_or(gone)?;
-        let newest = record.clone();
-        // The new token first: it must outlive us whatever the operator says.
-        self.blocking(move |shelf| shelf.remember(&newest)).await?;
-        let opened = self
-            .ask(&record.request, &record.held, hold::REFRESH)
-            .await?;
-        record.held = opened.held.clone();
-        let next = record.clone();
-        let change = self
-            .blocking(move |shelf| shelf.change(&next, opened))
-            .await?;
-        work.record = Some(record.clone());
-        self.blocking(move |shelf| shelf.remember(&record)).await?;
-        match change {
-            Change::Swapped => info!("volume updated"),
-            Change::Unchanged => debug!("volume unchanged"),
-        }
-        Ok(change)
-    }
-
-    /// Asks the operator, and opens what it answers.
-    async fn ask(
-        &self,
-        request: &Arc<PublishRequest>,
-        held: &Held,
-        patience: Duration,
-    ) -> Result<Opened, PublishError> {
-        let question = question(request, held);
-        let grant = self.operator.release(&question, patience).await?;
-        let (held, group) = (held.clone(), request.group);
-        let opened = self
-            .blocking(move |_| Ok(open(&grant, &held, group)?))
-            .await?;
-        for notice in &opened.notices {
-            info!(notice, volume = %request.target, "notice from the operator");
-        }
-        Ok(opened)
-    }
-
-    fn note_failure(&self, slot: &Slot, error: &PublishError) {
-        let (reason, message) = (error.reason(), error.message());
-        self.metrics.refresh_failed(reason);
-        let trouble = Trouble {
-            reason,
-            message: message.clone(),
-        };
-        if slot.note(Some(trouble)) {
-            warn!(
-                ?reason,
-                message, "volume not refreshed: its files stay as they are"
-            );
-        }
-    }
-
-    fn measure(&self) {
+    pub(super) fn measure(&self) {
         self.metrics.load(self.shelf.load());
     }
 
-    fn slot(&self, target: &TargetPath) -> Arc<Slot> {
+    pub(super) fn slot(&self, target: &TargetPath) -> Arc<Slot> {
         self.slots.of(target, Instant::now())
     }
 
@@ -389,7 +285,7 @@ impl Publisher {
     }
 
     /// Runs an operation to its end, whether or not its caller waits for it.
-    async fn owned<T: Send + 'static>(
+    pub(super) async fn owned<T: Send + 'static>(
         &self,
         operation: impl Future<Output = Result<T, PublishError>> + Send + 'static,
     ) -> Result<T, PublishError> {
@@ -399,7 +295,7 @@ impl Publisher {
             .unwrap_or(Err(PublishError::Interrupted("the operation broke off")))
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shelf) -> Result<T, PublishError> + Send + 'static,
     ) -> Result<T, PublishError> {
