@@ -49,7 +49,7 @@ pub struct Settings {
     /// Bytes that all volumes of the node may take [default: 256Mi]
     #[arg(long, env = "SECRETVAULT_NODE_BUDGET")]
     node_budget: Option<Bytes>,
-    /// Where to serve /livez, /readyz and /metrics [default: [::]:8080]
+    /// Where to serve /livez, /readyz and /metrics [default: port 8080, all addresses]
     #[arg(long, env = "SECRETVAULT_METRICS_ADDRESS")]
     metrics_address: Option<SocketAddr>,
     /// What CSIDriver.serviceAccountTokenInSecrets says: whether kubelet puts pods' tokens into

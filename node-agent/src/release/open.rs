@@ -22,8 +22,8 @@ pub struct Opened {
 
 /// Opens a grant for a volume that holds `held`.
 ///
-/// A file whose group nobody chose takes the volume's `group`, and its group may read it, as
-/// Kubernetes does with an fsGroup.
+/// A file whose group nobody chose takes the volume's `group`. Its mode stays as the vault says: a
+/// 0400 that somebody wrote must not become a 0440, as kubelet makes it of a Secret's.
 ///
 /// # Errors
 /// An envelope that does not open, or an answer that breaks the protocol. Nothing is half done.
@@ -74,7 +74,7 @@ fn open_file(
     vault: &GrantedVault,
     group: Option<u32>,
 ) -> Result<File, ReleaseError> {
-    let (gid, mode) = group_and_mode(file, group);
+    let gid = group.filter(|_| file.gid_is_default).unwrap_or(file.gid);
     if file.uid > MAX_OWNER_ID || gid > MAX_OWNER_ID {
         return Err(ReleaseError::Malformed("an owner that does not exist"));
     }
@@ -86,17 +86,10 @@ fn open_file(
     Ok(File {
         uid: file.uid,
         gid,
-        mode: FileMode::try_from(mode)
+        mode: FileMode::try_from(file.mode)
             .map_err(|_| ReleaseError::Malformed("a mode beyond 0777"))?,
         content,
     })
-}
-
-fn group_and_mode(file: &v1::File, group: Option<u32>) -> (u32, u32) {
-    match group {
-        Some(group) if file.gid_is_default => (group, file.mode | GROUP_READ),
-        Some(_) | None => (file.gid, file.mode),
-    }
 }
 
 fn open_sealed(
@@ -205,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn the_volumes_group_takes_the_place_of_a_gid_that_nobody_chose() {
+    fn the_volumes_group_takes_the_place_of_a_gid_that_nobody_chose_and_widens_no_mode() {
         let mut grant = good();
         let file = |grant: &Grant| {
             let mut opened = opened(grant, Some(2000)).unwrap();
             opened.files.remove(0).1
         };
-        assert_eq!((file(&grant).gid, file(&grant).mode.bits()), (2000, 0o440));
+        assert_eq!((file(&grant).gid, file(&grant).mode.bits()), (2000, 0o400));
         grant.files[0].gid_is_default = false;
         grant.files[0].gid = 7;
         assert_eq!((file(&grant).gid, file(&grant).mode.bits()), (7, 0o400));
