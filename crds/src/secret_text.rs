@@ -95,7 +95,12 @@ fn not_text<E: serde::de::Error>(kind: &'static str) -> E {
     ))
 }
 
-/// A plain string. No `pattern`, `format` or `enum`: their errors would hold the value.
+/// Text, to which the schema gives no type. No `pattern`, `format` or `enum`: their errors would
+/// hold the value. And no `type`: at server-side apply, and for its own log at every other write,
+/// the API server converts the object by the type before it asks admission, and says
+/// "expected string, got 4711" to the requester, its log and its audit log at level Metadata. The
+/// only schema without a type that rules can look at is `x-kubernetes-int-or-string`. Admission
+/// refuses what is no text, and without admission so does the rule for sealed values.
 impl JsonSchema for SecretText {
     fn inline_schema() -> bool {
         true
@@ -106,6 +111,6 @@ impl JsonSchema for SecretText {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "maxLength": MAX_VALUE_TEXT })
+        json_schema!({ "x-kubernetes-int-or-string": true, "maxLength": MAX_VALUE_TEXT })
     }
 }

@@ -224,8 +224,10 @@ pub struct SecretVaultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_count: Option<i32>,
     /// The entries, without their values.
+    // Atomic: as a map, every name would stand a fourth time in the object, as a managed field, and
+    // a vault at its limits would have no room in etcd for its status.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "atomic"))]
     pub entries: Vec<EntryStatus>,
     /// The provider's key that wraps the vault's data key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,3 +1,4 @@
+use secretvault_crds::generate::secret_vault_definition;
 use secretvault_crds::limits::{MAX_ENTRIES, MAX_ENTRY_NAME, MAX_SEALED_TOTAL};
 use serde_json::{Value, json};
 
@@ -65,15 +66,32 @@ fn a_plain_value_is_refused_and_not_repeated() {
 #[test]
 fn a_value_that_is_no_text_is_refused() {
     for map in MAPS {
-        for value in [
-            json!(1),
+        let other_types = [
             json!(true),
             json!({"a": "sv1:"}),
             json!(["sv1:"]),
             Value::Null,
-        ] {
+        ];
+        for value in other_types {
             refused(apply(json!({map: {"a": value}})), &["spec.", "type"]);
         }
+    }
+    // In data and binaryData the API server takes the failure of a rule on a number as a refusal,
+    // which the tests on a cluster show.
+    for map in ["publicData", "publicBinaryData"] {
+        refused(apply(json!({map: {"a": 1}})), &["spec.", "type"]);
+    }
+}
+
+#[test]
+fn a_secret_value_has_no_type_that_the_api_server_would_complain_about_by_value() {
+    let definition = serde_json::to_value(secret_vault_definition()).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    for map in ["data", "binaryData"] {
+        let values = format!("{spec}/{map}/additionalProperties");
+        let values = definition.pointer(&values).unwrap();
+        assert_eq!(values.get("type"), None, "{map}");
+        assert_eq!(values["x-kubernetes-int-or-string"], true, "{map}");
     }
 }
 

@@ -6,9 +6,14 @@ use serde_json::{Map, Value};
 /// What an object breaks: `path: keyword`.
 pub(crate) fn violations(schema: &Value, value: &Value, path: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let fits = match schema["type"].as_str().unwrap() {
+    let int_or_string = schema["x-kubernetes-int-or-string"] == true;
+    let kind = schema["type"]
+        .as_str()
+        .or(int_or_string.then_some("int-or-string"));
+    let fits = match kind.unwrap() {
         "array" => value.is_array(),
         "boolean" => value.is_boolean(),
+        "int-or-string" => value.is_i64() || value.is_u64() || value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
         "object" => value.is_object(),
         "string" => value.is_string(),
