@@ -114,8 +114,6 @@ fn open_sealed(
 
 const BAD_PATH: ReleaseError = ReleaseError::Malformed("a path or an entry that cannot be");
 
-const GROUP_READ: u32 = 0o040;
-
 #[cfg(test)]
 mod tests {
     use secretvault_envelope::Dek;

@@ -149,7 +149,7 @@ fn the_pods_fs_group_takes_the_place_of_a_default_group() {
             let found = fs::metadata(node.mount().join(name)).unwrap();
             (found.gid(), found.mode() & 0o777)
         };
-        assert_eq!((found("own"), found("any")), ((7, 0o400), (2000, 0o440)));
+        assert_eq!((found("own"), found("any")), ((7, 0o400), (2000, 0o400)));
     });
 }
 
