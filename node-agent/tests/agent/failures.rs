@@ -326,3 +326,25 @@ fn what_another_replica_may_do_better_is_asked_again_at_once() {
         assert_ne!(peers[0], peers[1], "on another connection");
     });
 }
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_held_call_does_not_keep_a_volume_from_going_and_never_brings_it_back() {
+    on_a_node(|node| {
+        node.operator
+            .deny(Reason::NotFound, "vault shop/app does not exist");
+        node.publish().unwrap_err();
+        let node = &*node;
+        thread::scope(|scope| {
+            let held = scope.spawn(|| node.publish());
+            thread::sleep(Duration::from_millis(300));
+            let begun = Instant::now();
+            node.unpublish().unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(2));
+            node.operator.grant(grant(1, &[("a", "b")]));
+            assert_eq!(held.join().unwrap().unwrap_err().code(), Code::Aborted);
+        });
+        assert_eq!(node.mounts(), 0);
+        node.publish().unwrap();
+    });
+}
