@@ -9,6 +9,7 @@
 //! * Without a usable key nothing is admitted that would need one.
 
 mod answer;
+mod repeated;
 mod review;
 mod rights;
 

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use zeroize::Zeroize;
 
 use super::answer::{Denied, answer};
+use super::repeated;
 use super::rights::{Requester, check};
 use crate::keys::{KeyError, Providers};
 
@@ -70,8 +71,11 @@ impl Webhook {
             Ok(request) => request,
             Err(_) => return AdmissionResponse::invalid("the review holds no request"),
         };
-        let decision = self.decide(&request).await;
+        let mut decision = self.decide(&request).await;
         self.record(&request, &decision);
+        if let Ok(changes) = &mut decision {
+            changes.extend(put_managers_back(&mut request, changes));
+        }
         let response = answer(&request, &decision);
         wipe(&mut request);
         response
@@ -241,6 +245,16 @@ impl<'a> Seen<'a> {
             spec: self.spec,
         }
     }
+}
+
+/// Seals the reviewed object itself, and compares it with the stored one.
+fn put_managers_back(
+    request: &mut AdmissionRequest<DynamicObject>,
+    changes: &[Change],
+) -> Option<Change> {
+    let sealed = request.object.as_mut()?;
+    repeated::apply(sealed, changes, |mut before| wipe_strings(&mut before));
+    repeated::stored_managers(sealed, request.old_object.as_ref()?)
 }
 
 fn wipe(request: &mut AdmissionRequest<DynamicObject>) {
