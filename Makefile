@@ -49,8 +49,8 @@ cluster-down: ## Stop that cluster; nothing is left of it
 test: ## Everything: check, the volume writer as root, and the real cluster (root)
 	@$(TIMED) "all" tests/all
 
-test-node: ## The volume writer's tests that need root
-	@$(TIMED) "volume tests as root" tests/as-root cargo test --workspace --locked -p secretvault-node-agent -- --ignored
+test-node: ## The node agent's tests that need root: the process, and the volume writer on the real kernel
+	@$(TIMED) "node agent as root" tests/as-root cargo test --workspace --locked --test agent --test volume -- --ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests
