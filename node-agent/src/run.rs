@@ -47,13 +47,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Some(task) = tasks.join_next() => unexpected_end(task),
     };
     stopping.cancel();
-    // A second signal, or patience's end, leaves the rest to the kernel: mounts stay as they are.
+    wind_down(tasks, operations).await;
+    ended
+}
+
+/// Finishes what is under way. A second signal, or patience's end, leaves the rest to the kernel:
+/// mounts stay as they are.
+async fn wind_down(tasks: JoinSet<anyhow::Result<()>>, operations: TaskTracker) {
     tokio::select! {
         () = drain(tasks, operations) => info!("stopped"),
         _ = told_to_stop() => warn!("stopped at once"),
         () = sleep(DRAIN) => warn!("stopped with operations under way"),
     }
-    ended
 }
 
 /// What is shared by all tasks.

@@ -2,8 +2,8 @@
 //!
 //! Whoever decides by this view must know how old it may be. kube-runtime's watcher hides
 //! bookmarks, and with them the difference between "nothing has changed" and "nothing has arrived":
-//! so [`watch`] has its own small loop, and [`Vaults::last_progress`] says when the API server last
-//! told this replica something.
+//! so the private module `watch` has its own small loop, and [`Vaults::last_progress`] says when the
+//! API server last told this replica something.
 //!
 //! # Guarantees
 //! * A list replaces the view at once: no reader sees a half-filled one, before, during or after a
@@ -206,7 +206,7 @@ impl Vaults {
 }
 
 /// Beyond this without a word from the API server, a replica stops releasing. The API server
-/// answers each watch of [`watch::WATCH_SECONDS`] with a bookmark, so that two may be lost.
+/// answers each watch of `WATCH_SECONDS` with a bookmark, so that two may be lost.
 pub const MAX_SILENCE: Duration = Duration::from_secs(90);
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! This is the decision that the operator's admission webhook and the standalone program share. It
 //! has three steps, so that the caller can do the asynchronous part between them:
 //!
-//! 1. [`examine`] compares the incoming manifest with the stored object and says what is needed:
+//! 1. [`examine()`] compares the incoming manifest with the stored object and says what is needed:
 //!    which data key ([`KeyNeed`]) and which rights of the requester ([`Rights`]).
 //! 2. The caller checks the rights and fetches the key.
 //! 3. [`Examined::seal`] answers with the [`Change`]s that make the manifest fit to be stored.

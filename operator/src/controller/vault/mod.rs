@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! Only status is written: never `spec`, and of that never `data`. An opened value leaves
-//! [`inspect`] no further than "opens" or "does not".
+//! [`inspect()`] no further than "opens" or "does not".
 
 mod inspect;
 mod plan;
