@@ -29,10 +29,15 @@ daemon() {
     shift
     group="$(tracking_hierarchy)/secretvault-daemons/$name"
     mkdir -p "$group" "$STATE/run" "$STATE/logs"
-    # The lock (9) must not outlive us in a daemon. setsid: no terminal, no hang-up, no Ctrl-C.
+    # Neither our lock nor a caller's may outlive us in a daemon. setsid: no terminal, no hang-up,
+    # no Ctrl-C.
     # shellcheck disable=SC2016
-    PATH="$BIN:$PATH" setsid bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@" \
-        </dev/null >>"$STATE/logs/$name.log" 2>&1 9>&- &
+    PATH="$BIN:$PATH" setsid bash -c '
+        for fd in /proc/$$/fd/*; do
+            ((${fd##*/} <= 2)) || eval "exec ${fd##*/}>&-"
+        done
+        echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@" \
+        </dev/null >>"$STATE/logs/$name.log" 2>&1 &
     echo "$! $(start_time $!)" >"$STATE/run/$name.pid"
     disown $!
 }
