@@ -3,6 +3,11 @@
 
 mod quickstart;
 
+mod apply;
+mod keyring;
+mod rights;
+mod schema;
+
 mod changes;
 mod mounts;
 mod on_delete;
