@@ -2,7 +2,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
-use kube::core::response::Status;
+use kube::core::response::{Status, StatusCause, StatusDetails};
 use secretvault_seal::{Change, Refusal};
 
 use crate::keys::KeyError;
@@ -70,20 +70,45 @@ pub(crate) fn answer(
                 .with_patch(patch)
                 .map_err(|_| Denied::Unwritable)
         }),
-        Err(denied) => return deny(response, denied),
+        Err(denied) => return deny(request, response, denied),
     };
-    patched.unwrap_or_else(|denied| deny(response, &denied))
+    patched.unwrap_or_else(|denied| deny(request, response, &denied))
 }
 
-fn deny(response: AdmissionResponse, denied: &Denied) -> AdmissionResponse {
+fn deny(
+    request: &AdmissionRequest<DynamicObject>,
+    response: AdmissionResponse,
+    denied: &Denied,
+) -> AdmissionResponse {
     let (code, reason) = denied.code();
     let mut response = response.deny(denied.to_string());
     response.result = Status {
         code,
         reason: reason.to_owned(),
+        details: details(request, denied),
         ..response.result
     };
     response
+}
+
+/// What is wrong with the manifest, as kubectl prints it *alone*: without these details it also
+/// prints the patch that it sent, with all its plain values, into terminals and the logs of CI.
+fn details(request: &AdmissionRequest<DynamicObject>, denied: &Denied) -> Option<StatusDetails> {
+    let Denied::Refused(refusal) = denied else {
+        return None;
+    };
+    Some(StatusDetails {
+        name: request.name.clone(),
+        group: request.kind.group.clone(),
+        kind: request.kind.kind.clone(),
+        uid: String::new(),
+        causes: vec![StatusCause {
+            reason: "FieldValueInvalid".to_owned(),
+            message: refusal.to_string(),
+            field: "manifest".to_owned(),
+        }],
+        retry_after_seconds: 0,
+    })
 }
 
 fn patch(changes: &[Change]) -> Result<Patch, Denied> {
@@ -95,4 +120,58 @@ fn patch(changes: &[Change]) -> Result<Patch, Denied> {
         }))
     });
     operations.collect::<Result<_, _>>().map(Patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::keys::KeyError;
+
+    fn request() -> AdmissionRequest<DynamicObject> {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u",
+                "kind": {"group": "secretvault.dev", "version": "v1alpha1", "kind": "SecretVault"},
+                "resource": {
+                    "group": "secretvault.dev", "version": "v1alpha1", "resource": "secretvaults",
+                },
+                "name": "app",
+                "namespace": "shop",
+                "operation": "UPDATE",
+                "userInfo": {},
+            },
+        });
+        let review: kube::core::admission::AdmissionReview<DynamicObject> =
+            serde_json::from_value(review).unwrap();
+        review.try_into().unwrap()
+    }
+
+    fn denied(denied: Denied) -> Status {
+        answer(&request(), &Err(denied)).result
+    }
+
+    /// kubectl's condition for leaving out the patch: `Invalid`, and details with a kind.
+    #[test]
+    fn a_refused_manifest_is_answered_so_that_kubectl_does_not_print_it() {
+        let status = denied(Refusal::ForeignDataKey.into());
+        assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
+        let details = status.details.unwrap();
+        let named = [details.kind, details.name].map(|it| it.to_owned());
+        assert_eq!(named, ["SecretVault", "app"]);
+        assert_eq!(details.causes[0].message, status.message);
+    }
+
+    #[test]
+    fn a_missing_key_is_not_the_manifests_fault() {
+        let status = denied(KeyError::Randomness.into());
+        assert_eq!(
+            (status.code, status.reason.as_str()),
+            (503, "ServiceUnavailable")
+        );
+        assert!(status.details.is_none());
+    }
 }
