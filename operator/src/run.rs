@@ -23,7 +23,7 @@ use tracing::info;
 use crate::{
     admission::{self, Webhook},
     config::{Overlay, Settings},
-    controller::Controllers,
+    controller::{CaPublisher, Controllers},
     health::{self, Readiness},
     keys::{self, Providers},
     metrics::{Metrics, ServerName},
@@ -80,6 +80,8 @@ struct Operator {
     /// What it knows of the vaults.
     vaults: Vaults,
     serving: Arc<ServingCertificate>,
+    /// Whether it has tried to tell whom to trust.
+    authority_told: watch::Sender<bool>,
     tls: Arc<ServerConfig>,
     tasks: JoinSet<&'static str>,
     /// This replica goes: it leads no more, and is not ready.
@@ -94,6 +96,7 @@ impl Operator {
         Ok(Self {
             tls: server_config(Arc::clone(&serving)).context("TLS cannot be set up")?,
             serving,
+            authority_told: watch::Sender::new(false),
             settings,
             lease_client: Client::try_from(impatient(config.clone()))?,
             client: Client::try_from(config)?,
@@ -111,6 +114,7 @@ impl Operator {
     /// Starts every task. Each replica serves; only the controllers wait for the lease.
     async fn start(&mut self) -> anyhow::Result<()> {
         self.keep_certificate();
+        self.publish_authority();
         self.watch();
         self.control();
         self.serve(
@@ -138,6 +142,17 @@ impl Operator {
             metrics: self.metrics.tls.clone(),
         };
         self.spawn("certificate", keeper.run(self.stop.clone()));
+    }
+
+    /// Tells the agents and the API server whom to trust.
+    fn publish_authority(&mut self) {
+        let publisher = CaPublisher::new(
+            &self.client,
+            &self.settings.namespace,
+            self.metrics.controllers.clone(),
+            self.authority_told.clone(),
+        );
+        self.spawn_endless("certificate authority", publisher.run());
     }
 
     /// Follows what every replica must know to serve.
@@ -207,12 +222,14 @@ impl Operator {
     fn readiness(&self) -> Readiness {
         let (serving, leaving) = (Arc::clone(&self.serving), self.leaving.clone());
         let (vaults, providers) = (self.vaults.clone(), self.providers_read.subscribe());
+        let authority = self.authority_told.subscribe();
         Readiness::default()
             .with("vaults", move || vaults.synced())
             .with("key providers", move || *providers.borrow())
             .with("serving certificate", move || {
                 serving.is_valid(jiff::Timestamp::now())
             })
+            .with("certificate authority", move || *authority.borrow())
             .with("not leaving", move || !leaving.is_cancelled())
     }
 

@@ -1,4 +1,4 @@
-//! The controllers, run by the replica that holds the lease.
+//! The controllers, run by the replica that holds the lease; [`CaPublisher`] alone runs on each.
 //!
 //! Nothing depends on there being only one leader: every write is a create, or a server-side apply
 //! of what follows from the objects alone. Two leaders for a moment cost work and nothing else.
@@ -17,9 +17,9 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::publish_ca::CaPublisher;
 use self::{
-    events::Events, key_provider::KeyProviderController, lease::Lease, publish_ca::CaPublisher,
-    vault::VaultController,
+    events::Events, key_provider::KeyProviderController, lease::Lease, vault::VaultController,
 };
 use crate::{config::Settings, keys::Providers, metrics::ControllerMetrics, vaults::Vaults};
 
@@ -74,7 +74,6 @@ impl Controllers {
         } = self;
         let namespace = settings.namespace;
         let events = Events::new(client.clone(), &settings.pod_name);
-        let ca = CaPublisher::new(&client, &namespace, metrics.clone());
         let key_providers = KeyProviderController {
             client: client.clone(),
             namespace,
@@ -95,6 +94,6 @@ impl Controllers {
             events,
             metrics,
         };
-        tokio::join!(bootstrap, ca.run(), key_providers.run(), vaults.run());
+        tokio::join!(bootstrap, key_providers.run(), vaults.run());
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! Somebody who changes either is overruled: without the right certificates nothing can be sealed
 //! or released. A configuration that is not there is left alone: it comes with the chart.
+//!
+//! Every replica does this, without the lease: what one wrote the others find written, and a new
+//! installation must not wait until the lease of the last one has ended.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +23,10 @@ use kube::{
     runtime::{WatchStreamExt, watcher::watch_object},
 };
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{info, warn};
 
 use super::apply;
@@ -30,25 +36,35 @@ use crate::{
 };
 
 /// Publishes the certificate authority.
-pub(super) struct CaPublisher {
-    pub(super) secrets: Api<Secret>,
-    pub(super) config_maps: Api<ConfigMap>,
-    pub(super) webhooks: Api<MutatingWebhookConfiguration>,
-    pub(super) metrics: ControllerMetrics,
+pub struct CaPublisher {
+    secrets: Api<Secret>,
+    config_maps: Api<ConfigMap>,
+    webhooks: Api<MutatingWebhookConfiguration>,
+    metrics: ControllerMetrics,
+    tried: watch::Sender<bool>,
 }
 
 impl CaPublisher {
-    pub(super) fn new(client: &Client, namespace: &str, metrics: ControllerMetrics) -> Self {
+    /// A publisher that has not begun. `tried` turns true once there was an authority and every
+    /// write was tried: whatever came of it, since a replica that can tell the agents but not the
+    /// API server is still of use.
+    pub fn new(
+        client: &Client,
+        namespace: &str,
+        metrics: ControllerMetrics,
+        tried: watch::Sender<bool>,
+    ) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
             config_maps: Api::namespaced(client.clone(), namespace),
             webhooks: Api::all(client.clone()),
             metrics,
+            tried,
         }
     }
 
     /// Works until dropped.
-    pub(super) async fn run(self) {
+    pub async fn run(self) {
         let mut triggers = Box::pin(self.triggers().ready_chunks(BURST));
         while triggers.next().await.is_some() {
             while !self.reconcile().await {
@@ -87,9 +103,16 @@ impl CaPublisher {
             // The replicas are about to make it; that is a change, and a hint.
             return Ok(ReconcileOutcome::Unchanged);
         };
+        let told = self.tell(&bundle).await;
+        self.tried.send_replace(true);
+        told
+    }
+
+    /// Writes what differs.
+    async fn tell(&self, bundle: &ByteString) -> Result<ReconcileOutcome, kube::Error> {
         let mut outcome = ReconcileOutcome::Unchanged;
         let config_map = self.config_maps.get_opt(CONFIG_MAP).await?;
-        if let Some(patch) = config_map_patch(config_map.as_ref(), &bundle) {
+        if let Some(patch) = config_map_patch(config_map.as_ref(), bundle) {
             let patch = Patch::Apply(patch);
             self.config_maps
                 .patch(CONFIG_MAP, &apply::parameters(), &patch)
@@ -101,7 +124,7 @@ impl CaPublisher {
             outcome = ReconcileOutcome::Changed;
         }
         let webhooks = self.webhooks.get_opt(WEBHOOKS).await?;
-        if let Some(patch) = webhooks.and_then(|webhooks| webhooks_patch(&webhooks, &bundle)) {
+        if let Some(patch) = webhooks.and_then(|webhooks| webhooks_patch(&webhooks, bundle)) {
             let patch = Patch::Apply(patch);
             self.webhooks
                 .patch(WEBHOOKS, &apply::parameters(), &patch)
@@ -166,9 +189,12 @@ const ROUND: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use http::{Request, Response};
     use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, WebhookClientConfig};
+    use kube::client::Body;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     fn bundle(text: &str) -> ByteString {
         ByteString(text.as_bytes().to_vec())
@@ -226,5 +252,43 @@ mod tests {
             {"name": "1.secretvault.dev", "clientConfig": {"caBundle": "Q0E="}},
         ]);
         assert_eq!(patch["webhooks"], expected);
+    }
+
+    /// One round against an API server with these answers; whether it counts as a try.
+    async fn tried(answers: Vec<(u16, Value)>) -> bool {
+        let (service, mut server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let client = Client::new(service, "default");
+        let tried = watch::Sender::new(false);
+        let metrics = Metrics::default().controllers;
+        let publisher = CaPublisher::new(&client, "system", metrics, tried.clone());
+        let api_server = async {
+            for (status, body) in answers {
+                let (_, answer) = server.next_request().await.unwrap();
+                let body = Body::from(body.to_string().into_bytes());
+                let response = Response::builder().status(status).body(body);
+                answer.send_response(response.unwrap());
+            }
+        };
+        let _ = tokio::join!(publisher.publish(), api_server);
+        *tried.borrow()
+    }
+
+    fn refusal(code: u16, reason: &str) -> (u16, Value) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "reason": reason, "code": code, "message": reason});
+        (code, status)
+    }
+
+    #[tokio::test]
+    async fn without_an_authority_nothing_was_tried() {
+        assert!(!tried(vec![refusal(404, "NotFound")]).await);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_to_trust_counts_as_tried() {
+        let secret = json!({"metadata": {}, "data": {BUNDLE: "Q0E="}});
+        let config_map = json!({"metadata": {}, "data": {"ca.crt": "CA"}});
+        let forbidden = refusal(403, "Forbidden");
+        assert!(tried(vec![(200, secret), (200, config_map), forbidden]).await);
     }
 }
