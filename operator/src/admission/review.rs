@@ -169,7 +169,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     async fn open(&self, data_key: &DataKey) -> Result<OpenedKey, Denied> {
-        let provider = self.providers.get(&data_key.provider)?;
+        let provider = self.providers.find(&data_key.provider).await?;
         let scope = provider.scope().to_owned();
         match provider.unwrap(&self.binding(&scope), data_key).await {
             Ok(dek) => Ok(OpenedKey {
@@ -194,7 +194,7 @@ impl Place<'_> {
     }
 
     async fn new_key(&self, provider_name: &str) -> Result<OpenedKey, KeyError> {
-        let provider = self.providers.get(provider_name)?;
+        let provider = self.providers.find(provider_name).await?;
         let scope = provider.scope().to_owned();
         let dek = Dek::generate().map_err(|_| KeyError::Randomness)?;
         let id = DekId::generate().map_err(|_| KeyError::Randomness)?;

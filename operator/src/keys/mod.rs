@@ -7,6 +7,7 @@
 mod fault;
 mod local;
 mod provider;
+mod rounds;
 pub mod watch;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 pub use fault::{KeyError, KeyFault, ProviderFault};
 pub use local::Source;
 pub use provider::{Provider, Wrapped};
+use rounds::Rounds;
 
 /// What is known of one provider: usable, or with its fault.
 pub type State = Result<Arc<Provider>, ProviderFault>;
@@ -24,6 +26,7 @@ pub type State = Result<Arc<Provider>, ProviderFault>;
 /// The providers by name. Cheap to clone; all clones show the same view.
 #[derive(Clone, Default)]
 pub struct Providers {
+    rounds: Arc<Rounds>,
     by_name: Arc<ArcSwap<HashMap<String, State>>>,
 }
 
@@ -67,6 +70,19 @@ impl Providers {
                 provider: name.to_owned(),
             }),
         }
+    }
+
+    /// The provider of that name, looked for once more if this view has none that is usable: it may
+    /// be ready in another replica's view already.
+    ///
+    /// # Errors
+    /// [`KeyError`] if there is none after the second look, or that look takes too long.
+    pub async fn find(&self, name: &str) -> Result<Arc<Provider>, KeyError> {
+        if let Ok(provider) = self.get(name) {
+            return Ok(provider);
+        }
+        self.rounds.another().await;
+        self.get(name)
     }
 
     /// What is known of that provider: for its status.

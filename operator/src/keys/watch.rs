@@ -41,8 +41,15 @@ pub async fn run(
     // Only their metadata: no keyring lies in a watcher's memory.
     let secret_changes: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, &namespace);
     let mut triggers = Box::pin(triggers(objects.clone(), secret_changes).ready_chunks(BURST));
-    while triggers.next().await.is_some() {
-        match tokio::time::timeout(ROUND, refresh(&objects, &secrets, &providers)).await {
+    loop {
+        tokio::select! {
+            () = providers.rounds.wanted() => {}
+            Some(_) = triggers.next() => {}
+        }
+        providers.rounds.begin();
+        let round = tokio::time::timeout(ROUND, refresh(&objects, &secrets, &providers)).await;
+        providers.rounds.end();
+        match round {
             Ok(Ok(())) => {
                 synced.send_replace(true);
             }
