@@ -8,6 +8,7 @@ mod lock;
 mod mount;
 mod node;
 mod pod;
+mod system;
 mod vault;
 mod wait;
 
@@ -16,6 +17,7 @@ pub use lock::{alone, together};
 pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;
+pub use system::{Part, Upgraded, WithoutOperator, helm, upgraded, wait_system, without_operator};
 pub use vault::Vault;
 pub use wait::{PATIENCE, eventually, eventually_within};
 

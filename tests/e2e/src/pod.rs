@@ -71,6 +71,13 @@ impl Pod {
         self.with("/spec/serviceAccountName", json!(name))
     }
 
+    /// Gives the container a second to end. Without, the API server forgets a deleted pod at once,
+    /// before its node has taken it down.
+    #[must_use]
+    pub fn that_ends_in_order(self) -> Self {
+        self.with("/spec/terminationGracePeriodSeconds", json!(1))
+    }
+
     /// Sets any field: a JSON Pointer whose parent exists.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test names a place that exists")]

@@ -1,6 +1,13 @@
 //! SecretVault on a real Kubernetes, in the order of the story: the quickstart, what is applied,
 //! what is mounted, who may, what is never seen, and what happens when parts fail.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is how a test fails"
+)]
+
 mod quickstart;
 
 mod apply;
@@ -8,9 +15,20 @@ mod keyring;
 mod rights;
 mod schema;
 
+mod examples;
+
 mod changes;
 mod mounts;
 mod on_delete;
 mod selection;
 mod values;
 mod volume;
+
+mod attacker;
+mod authorise;
+mod canary;
+
+mod failures;
+mod install;
+mod running;
+mod sanity;

@@ -91,7 +91,7 @@ fn vault(token: &str) -> Vault {
 fn running(prefix: &str) -> (Namespace, Pod) {
     let namespace = Namespace::create(prefix);
     let _ = vault("t-1").apply(&namespace).expect_success();
-    let pod = Pod::mounting("app", "app");
+    let pod = Pod::mounting("app", "app").that_ends_in_order();
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "token"), "t-1");
     (namespace, pod)

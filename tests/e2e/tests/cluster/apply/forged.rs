@@ -2,7 +2,11 @@
 //! would leave a value in plain text somewhere. Each beside a control that differs in that one
 //! thing.
 
-use secretvault_e2e::{Answer, Namespace, Vault, together};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use secretvault_e2e::{Answer, Namespace, STATE, Vault, together};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-forged";
@@ -183,29 +187,57 @@ fn a_generated_name_is_refused() {
 }
 
 #[test]
-fn a_value_that_is_no_text_is_refused_by_every_way_without_being_shown() {
+fn a_value_that_is_no_text_is_refused_and_neither_shown_nor_logged() {
     let _lock = together();
     let namespace = Namespace::create("forged");
+    let logs = Logs::from_now();
+    let number = u64::from(getrandom::u32().unwrap()) + 7_000_000_000;
+    let text = format!("hunter2-{number}");
     let values = [
-        (json!(4_711_471_147_u64), "4711471147"),
-        (json!(47.114_711_47), "47.11471147"),
-        (json!(["hunter2-listed"]), "hunter2-listed"),
-        (json!({"password": "hunter2-nested"}), "hunter2-nested"),
+        (json!(number), number.to_string()),
+        (json!([text]), text.clone()),
+        (json!({"password": text}), text),
     ];
     for (value, text) in values {
         let wrong = Vault::named("app").value("data", "db", value);
         // Not `kubectl apply`: kubectl itself shows the person a patch that failed.
-        for answer in [
-            wrong.create(&namespace),
-            wrong.apply_server_side(&namespace),
-        ] {
-            let complaint = answer.expect_refusal(&["spec.data"], text);
+        let strict = wrong.create(&namespace);
+        let lenient = ["create", "--validate=false", "-f", "-"];
+        let lenient = namespace.kubectl_with(&lenient, &wrong.manifest());
+        for answer in [strict, lenient, wrong.apply_server_side(&namespace)] {
+            let complaint = answer.expect_refusal(&["spec.data"], &text);
             assert!(complaint.contains("db"), "{complaint}");
         }
         assert!(!wrong.is_stored(&namespace));
+        assert_eq!(logs.lines_with(&text), [""; 0]);
     }
-    let quoted = Vault::named("app").text("db", "4711471147");
+    // The control: what the API server is asked for by name is in its audit log.
+    assert_ne!(logs.lines_with(namespace.name()), [""; 0]);
+    let quoted = Vault::named("app").text("db", &number.to_string());
     let _ = quoted.apply_server_side(&namespace).expect_success();
+}
+
+/// The API server's own log and its audit log, at level Metadata, from some moment on.
+struct Logs([(PathBuf, u64); 2]);
+
+impl Logs {
+    fn from_now() -> Self {
+        let paths = ["logs/kube-apiserver.log", "audit/audit.log"];
+        Self(paths.map(|path| {
+            let path = Path::new(STATE).join(path);
+            let length = path.metadata().unwrap().len();
+            (path, length)
+        }))
+    }
+
+    fn lines_with(&self, text: &str) -> Vec<String> {
+        let lines = self.0.iter().flat_map(|(path, start)| {
+            let mut file = File::open(path).unwrap();
+            file.seek(SeekFrom::Start(*start)).unwrap();
+            BufReader::new(file).lines().map(Result::unwrap)
+        });
+        lines.filter(|line| line.contains(text)).collect()
+    }
 }
 
 #[test]

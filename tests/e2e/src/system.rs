@@ -1,0 +1,149 @@
+use serde_json::Value;
+
+use crate::SYSTEM;
+use crate::kubectl::{Answer, kubectl, run};
+use crate::node::Node;
+use crate::wait::eventually;
+
+/// A pod of SecretVault itself, at one moment.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The pod's name.
+    pub name: String,
+    /// Its UID: another one is another pod.
+    pub uid: String,
+    /// Where it runs.
+    pub node: Node,
+    container: String,
+    restarts: u64,
+}
+
+impl Part {
+    /// The operator's replicas.
+    #[must_use]
+    pub fn operators() -> Vec<Self> {
+        Self::list("operator")
+    }
+
+    /// The agent on a node.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "this is how a test fails")]
+    pub fn agent_on(node: &Node) -> Self {
+        let mut agents = Self::list("node-agent").into_iter();
+        agents
+            .find(|agent| agent.node.name() == node.name())
+            .expect("the node has an agent")
+    }
+
+    /// Kills its process, as the kernel would for want of memory, and waits until it is up again.
+    pub fn kill(&self) {
+        // The environment names the containerd of one node.
+        let ctr = "ctr --address /run/containerd/containerd.sock --namespace k8s.io";
+        let kill = format!("{ctr} tasks kill --signal SIGKILL {}", self.container);
+        let _ = self.node.sh(&kill).expect_success();
+        eventually(&format!("{} was killed", self.name), || {
+            let all = [Self::list("operator"), Self::list("node-agent")].concat();
+            let found = all.iter().find(|part| part.uid == self.uid);
+            match found {
+                Some(part) if part.restarts > self.restarts => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        wait_system();
+    }
+
+    fn list(component: &str) -> Vec<Self> {
+        let selector = format!("app.kubernetes.io/component={component}");
+        let path = ["-n", SYSTEM, "get", "pods", "-l", &selector, "-o", "json"];
+        let pods = kubectl(&path).expect_success();
+        let pods: Value = serde_json::from_str(&pods).unwrap_or_default();
+        let pods = pods["items"].as_array().cloned().unwrap_or_default();
+        pods.iter().map(Self::read).collect()
+    }
+
+    fn read(pod: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let container = &pod["status"]["containerStatuses"][0];
+        Self {
+            name: text(&pod["metadata"]["name"]),
+            uid: text(&pod["metadata"]["uid"]),
+            node: Node::named(&text(&pod["spec"]["nodeName"])),
+            container: text(&container["containerID"]).replace("containerd://", ""),
+            restarts: container["restartCount"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
+/// A cluster whose operator is scaled to nothing. Brings it back when it drops.
+pub struct WithoutOperator(());
+
+/// Scales the operator to nothing, and waits until nothing of it is left.
+#[must_use]
+pub fn without_operator() -> WithoutOperator {
+    let guard = WithoutOperator(());
+    let _ = scale_operator(0).expect_success();
+    eventually("the operator goes", || {
+        let left = Part::operators();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+    guard
+}
+
+impl Drop for WithoutOperator {
+    fn drop(&mut self) {
+        let scaled = scale_operator(2);
+        if !std::thread::panicking() {
+            let _ = scaled.expect_success();
+            wait_system();
+        }
+    }
+}
+
+/// The release with other values. Rolled back when it drops.
+pub struct Upgraded(());
+
+/// Upgrades the release, with these arguments for helm.
+#[must_use]
+#[expect(clippy::expect_used, reason = "the repository's path is text")]
+pub fn upgraded(arguments: &[&str]) -> Upgraded {
+    let guard = Upgraded(());
+    let chart = crate::root().join("charts/secretvault");
+    let chart = chart.to_str().expect("a path that is text");
+    let upgrade = ["upgrade", "secretvault", chart, "--reuse-values"];
+    let _ = helm(&[&upgrade, arguments].concat()).expect_success();
+    wait_system();
+    guard
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        let rolled_back = helm(&["rollback", "secretvault"]);
+        if !std::thread::panicking() {
+            let _ = rolled_back.expect_success();
+            wait_system();
+        }
+    }
+}
+
+/// Waits until every part of SecretVault is up, as its last change says.
+pub fn wait_system() {
+    for part in [
+        "deployment/secretvault-operator",
+        "daemonset/secretvault-node-agent",
+    ] {
+        let wait = ["-n", SYSTEM, "rollout", "status", part, "--timeout=3m"];
+        let _ = kubectl(&wait).expect_success();
+    }
+}
+
+/// Runs helm in SecretVault's namespace.
+#[must_use]
+pub fn helm(arguments: &[&str]) -> Answer {
+    run("helm", &[&["--namespace", SYSTEM], arguments].concat())
+}
+
+fn scale_operator(replicas: u32) -> Answer {
+    let replicas = format!("--replicas={replicas}");
+    let operator = "deployment/secretvault-operator";
+    kubectl(&["-n", SYSTEM, "scale", operator, &replicas])
+}

@@ -1,0 +1,221 @@
+//! The audit log: one line per verdict, of names only.
+
+use std::collections::BTreeSet;
+
+use secretvault_delivery::v1::Volume;
+use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, kubectl, together};
+use serde_json::{Value, json};
+
+use super::scene::{Bystander, Scene};
+use super::table::{Ask, Treasure};
+use crate::attacker::Key;
+use crate::canary::{Canary, Scanner};
+
+const VALUE: &str = "value-of-the-audit-test";
+
+/// Asks so often that every replica is asked.
+const OFTEN: usize = 24;
+
+#[test]
+fn each_verdict_is_one_line_of_names_and_reasons_and_of_nothing_else() {
+    let _lock = together();
+    let namespace = Namespace::create("audit");
+    let rules = json!([{"serviceAccounts": ["web"], "entries": ["db/*"]}]);
+    let vault = Vault::named("app").text("db/password", VALUE);
+    let vault = vault.text("smtp/token", "t-1").spec("access", rules);
+    let _ = vault.apply(&namespace).expect_success();
+    let stored = vault.stored(&namespace);
+    let scene = Scene::new();
+    let first = Bystander::create(&namespace, "first", "web");
+    let treasure = Treasure::of(&scene.operator, &scene.asks(&first, "app", ""));
+
+    let web = Bystander::create(&namespace, "web", "web");
+    let granted = scene.asks(&web, "app", "");
+    let other = Bystander::create(&namespace, "other", "other");
+    let denied = scene.asks(&other, "app", "");
+    let forged = Bystander::create(&namespace, "forged", "web");
+    let token = forged.token().resigned(&Key::random(), |_| {});
+    let forged_ask = scene.asks_with(&forged, &token, "app", "");
+    let asks = [&granted, &denied, &forged_ask];
+    for ask in asks.iter().cycle().take(OFTEN * asks.len()) {
+        let _ = scene.operator.ask(&ask.authorization, &ask.volume);
+    }
+    let _ = scene.operator.ask(&[], &granted.volume);
+
+    let log = Log::of(&namespace, OFTEN * asks.len() + 1);
+    log.has_exactly(
+        &web,
+        &json!({
+            "audit": "release",
+            "verdict": "grant",
+            "reason": "Granted",
+            "node": "node-a",
+            "pod": proven(&web, true),
+            "vaults": [{
+                "namespace": namespace.name(),
+                "name": "app",
+                "uid": stored["metadata"]["uid"],
+                "generation": stored["metadata"]["generation"],
+                "keyId": stored["spec"]["dataKey"]["keyId"],
+                "entries": ["db/password"],
+            }],
+        }),
+    );
+    log.has_exactly(&other, &json!({
+        "audit": "release",
+        "verdict": "denial",
+        "reason": "Forbidden",
+        "node": "node-a",
+        "pod": proven(&other, true),
+        "message": format!(
+            "vault {0}/app allows this pod no entry: its access has no rule for service account \
+             {0}/other with these labels",
+            namespace.name(),
+        ),
+    }));
+    log.has_exactly(
+        &forged,
+        &json!({
+            "audit": "release",
+            "verdict": "denial",
+            "reason": "TokenRejected",
+            "node": "node-a",
+            "pod": proven(&forged, false),
+            "message": "the pod's token is rejected: the token is not valid (any more)",
+        }),
+    );
+    log.has_a_line_for_whoever_is_no_agent();
+    assert!(
+        log.replicas().len() > 1,
+        "one replica got all calls: {:?}",
+        log.replicas()
+    );
+    log.holds_none_of(&secrets(&treasure, &asks));
+}
+
+fn proven(pod: &Bystander, proven: bool) -> Value {
+    let metadata = &pod.0["metadata"];
+    json!({
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "serviceAccount": pod.account(),
+        "proven": proven,
+    })
+}
+
+/// Values, keys, envelopes and tokens.
+fn secrets(treasure: &Treasure, asks: &[&Ask]) -> Vec<Canary> {
+    let mut secrets = vec![Canary::text("value", VALUE)];
+    secrets.extend(
+        treasure
+            .marks()
+            .map(|mark| Canary::bytes("key or envelope", mark)),
+    );
+    let volumes = asks.iter().map(|ask: &&Ask| -> &Volume { &ask.volume });
+    secrets.extend(volumes.map(|volume| signature("pod's token", &volume.pod_token)));
+    let agents = asks.iter().flat_map(|ask| &ask.authorization);
+    secrets.extend(agents.map(|token| signature("agent's token", token)));
+    secrets
+}
+
+fn signature(name: &str, token: &str) -> Canary {
+    Canary::text(name, token.rsplit_once('.').unwrap().1)
+}
+
+/// The logs of all replicas since a namespace was made.
+struct Log(Vec<(String, String)>);
+
+impl Log {
+    /// Waits until it has this many audit lines about a namespace's pods.
+    fn of(namespace: &Namespace, count: usize) -> Self {
+        let since = namespace.get(&format!("namespace/{}", namespace.name()));
+        let since = since["metadata"]["creationTimestamp"].as_str().unwrap();
+        eventually("the audit log has all lines", || {
+            let log = Self::since(since);
+            let seen = log.about(|pod| pod["namespace"] == namespace.name());
+            if seen.len() >= count {
+                Ok(log)
+            } else {
+                Err(seen.len())
+            }
+        })
+    }
+
+    fn since(time: &str) -> Self {
+        let selector = "--selector=app.kubernetes.io/component=operator";
+        let since = format!("--since-time={time}");
+        let logs = [
+            "--namespace",
+            SYSTEM,
+            "logs",
+            selector,
+            "--tail=-1",
+            "--prefix",
+            &since,
+        ];
+        let logs = kubectl(&logs).expect_success();
+        let lines = logs.lines().filter_map(|line| line.split_once(' '));
+        let lines = lines.map(|(replica, line)| (replica.to_owned(), line.to_owned()));
+        Self(lines.collect())
+    }
+
+    /// The audit lines about pods, without their times.
+    fn about(&self, pod: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let lines = self
+            .0
+            .iter()
+            .filter_map(|(_, line)| serde_json::from_str(line).ok());
+        let lines = lines.filter(|line: &Value| line["audit"] == "release" && pod(&line["pod"]));
+        lines.map(without_time).collect()
+    }
+
+    fn has_exactly(&self, pod: &Bystander, line: &Value) {
+        let uid = &pod.0["metadata"]["uid"];
+        let lines = self.about(|pod| pod["uid"] == *uid);
+        assert_eq!(lines, vec![line.clone(); OFTEN]);
+    }
+
+    fn has_a_line_for_whoever_is_no_agent(&self) {
+        let expected = json!({
+            "audit": "request",
+            "verdict": "denial",
+            "reason": "AgentRejected",
+            "message": "the token is not valid (any more)",
+        });
+        let lines = self
+            .0
+            .iter()
+            .filter_map(|(_, line)| serde_json::from_str(line).ok());
+        let lines = lines.filter(|line: &Value| line["audit"] == "request");
+        assert!(lines.map(without_time).any(|line| line == expected));
+    }
+
+    fn replicas(&self) -> BTreeSet<&str> {
+        let lines = self
+            .0
+            .iter()
+            .filter(|(_, line)| line.contains(r#""audit":"release""#));
+        lines.map(|(replica, _)| replica.as_str()).collect()
+    }
+
+    fn holds_none_of(&self, secrets: &[Canary]) {
+        let scanner = Scanner::for_all(secrets);
+        for (_, line) in &self.0 {
+            let found = scanner.search(line.as_bytes());
+            assert!(
+                found.is_empty(),
+                "{found:?} in a line of the operator's log"
+            );
+        }
+    }
+}
+
+fn without_time(mut line: Value) -> Value {
+    let time = line.as_object_mut().and_then(|line| line.remove("time"));
+    assert!(
+        time.is_some_and(|time| time.is_string()),
+        "a line without its time"
+    );
+    line
+}

@@ -1,0 +1,182 @@
+//! What the parts of SecretVault may do at the API server, and what not.
+
+use std::collections::BTreeSet;
+
+use secretvault_delivery::AGENT_AUDIENCE;
+use secretvault_e2e::{Answer, Namespace, STATE, SYSTEM, kubectl, together};
+
+use crate::attacker::{AGENT, Bound, OPERATOR, Token, mint, part_of_system};
+
+fn user(namespace: &str, account: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{account}")
+}
+
+/// All that a user may do in a namespace, as kubectl lists it.
+fn rights(user: &str, namespace: &str) -> BTreeSet<String> {
+    let list = [
+        "auth",
+        "can-i",
+        "--list",
+        "--as",
+        user,
+        "--namespace",
+        namespace,
+    ];
+    let list = kubectl(&list).expect_success();
+    list.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_node_agent_may_do_nothing_that_not_every_account_may() {
+    let _lock = together();
+    let namespace = Namespace::create("rights");
+    let [agent, operator] = [AGENT, OPERATOR].map(|account| user(SYSTEM, account));
+    let anybody = user(namespace.name(), "anybody");
+    for place in [SYSTEM, "kube-system", "default", namespace.name()] {
+        let basic = rights(&anybody, place);
+        assert!(!basic.is_empty());
+        assert_eq!(rights(&agent, place), basic, "in {place}");
+        // The comparison can fail.
+        assert_ne!(rights(&operator, place), basic, "in {place}");
+    }
+}
+
+/// kubectl with a token and nothing else, as somebody would use it who took it from a pod.
+fn whoami(token: &Token) -> Answer {
+    let server = [
+        "config",
+        "view",
+        "-o",
+        "jsonpath={.clusters[0].cluster.server}",
+    ];
+    let server = kubectl(&server).expect_success();
+    let ca = format!("{STATE}/pki/ca.crt");
+    kubectl(&[
+        "--kubeconfig=/dev/null",
+        "--server",
+        &server,
+        "--certificate-authority",
+        &ca,
+        "--token",
+        token.text(),
+        "auth",
+        "whoami",
+    ])
+}
+
+#[test]
+fn the_node_agents_only_token_is_none_for_the_api_server() {
+    let _lock = together();
+    for node in ["node-a", "node-b"] {
+        let pod = part_of_system(AGENT, Some(node));
+        let volumes = pod["spec"]["volumes"].as_array().unwrap();
+        let sources = volumes
+            .iter()
+            .filter_map(|it| it["projected"]["sources"].as_array());
+        let tokens = sources.flatten().map(|it| &it["serviceAccountToken"]);
+        let tokens: Vec<_> = tokens.filter(|token| !token.is_null()).collect();
+        assert_eq!(tokens.len(), 1, "{tokens:?}");
+        assert_eq!(tokens[0]["audience"], AGENT_AUDIENCE);
+        let token = |audience| mint(SYSTEM, AGENT, audience, Bound::to_pod(&pod));
+        let refused = whoami(&token(AGENT_AUDIENCE)).expect_failure();
+        assert!(refused.contains("Unauthorized"), "{refused}");
+        // The control differs in the audience.
+        let known = whoami(&token("")).expect_success();
+        assert!(known.contains(&user(SYSTEM, AGENT)), "{known}");
+    }
+}
+
+/// Whether the operator may do this: `verb resource[:subresource][/name] place`.
+fn operator_may(right: &str, elsewhere: &str) -> bool {
+    let words: Vec<&str> = right.split_whitespace().collect();
+    let [verb, resource, place] = words[..] else {
+        panic!("no right: {right}");
+    };
+    let (resource, subresource) = resource.split_once(':').unwrap_or((resource, ""));
+    let subresource = format!("--subresource={subresource}");
+    let place = match place {
+        "anywhere" => "--all-namespaces".to_owned(),
+        "elsewhere" => format!("--namespace={elsewhere}"),
+        "own" => format!("--namespace={SYSTEM}"),
+        other => format!("--namespace={other}"),
+    };
+    let user = user(SYSTEM, OPERATOR);
+    let can = [
+        "auth",
+        "can-i",
+        verb,
+        resource,
+        &subresource,
+        &place,
+        "--as",
+        &user,
+    ];
+    let answer = kubectl(&can);
+    match answer.stdout.trim() {
+        "yes" => true,
+        "no" => false,
+        other => panic!("{right}: {other} {}", answer.stderr),
+    }
+}
+
+#[test]
+fn the_operator_may_do_what_its_work_needs_and_no_more() {
+    let _lock = together();
+    let elsewhere = Namespace::create("operator");
+    let mut wrong = Vec::new();
+    for line in RIGHTS.lines() {
+        let (expected, right) = line.split_once(' ').unwrap();
+        if operator_may(right, elsewhere.name()) != (expected == "yes") {
+            wrong.push(line);
+        }
+    }
+    assert!(wrong.is_empty(), "not so: {wrong:#?}");
+}
+
+/// What it must not, and the nearest that it may.
+const RIGHTS: &str = "\
+no  get secrets elsewhere
+no  get secrets kube-system
+yes get secrets own
+no  list secrets anywhere
+yes list secrets own
+no  watch secrets elsewhere
+no  create secrets elsewhere
+yes create secrets own
+no  update secrets/secretvault-keyring own
+no  patch secrets/secretvault-keyring own
+yes update secrets/secretvault-ca own
+no  delete secrets own
+no  create serviceaccounts:token elsewhere
+no  create serviceaccounts:token own
+yes create tokenreviews.authentication.k8s.io anywhere
+no  impersonate serviceaccounts elsewhere
+no  impersonate users anywhere
+no  create pods elsewhere
+no  create pods own
+no  list pods elsewhere
+no  create pods:exec elsewhere
+no  get pods:log elsewhere
+no  patch pods:ephemeralcontainers elsewhere
+yes get pods elsewhere
+no  create secretvaults.secretvault.dev elsewhere
+no  update secretvaults.secretvault.dev elsewhere
+no  patch secretvaults.secretvault.dev elsewhere
+no  delete secretvaults.secretvault.dev elsewhere
+no  restore secretvaults.secretvault.dev elsewhere
+no  manage secretvaults.secretvault.dev elsewhere
+yes get secretvaults.secretvault.dev elsewhere
+yes watch secretvaults.secretvault.dev anywhere
+yes patch secretvaults.secretvault.dev:status elsewhere
+no  update keyproviders.secretvault.dev anywhere
+no  patch keyproviders.secretvault.dev anywhere
+no  delete keyproviders.secretvault.dev anywhere
+yes create keyproviders.secretvault.dev anywhere
+no  create mutatingwebhookconfigurations.admissionregistration.k8s.io anywhere
+no  patch mutatingwebhookconfigurations.admissionregistration.k8s.io/other anywhere
+yes patch mutatingwebhookconfigurations.admissionregistration.k8s.io/00-secretvault anywhere
+no  patch customresourcedefinitions.apiextensions.k8s.io anywhere
+no  create clusterrolebindings.rbac.authorization.k8s.io anywhere
+no  bind clusterroles.rbac.authorization.k8s.io anywhere
+no  escalate clusterroles.rbac.authorization.k8s.io anywhere
+no  get nodes:proxy anywhere";

@@ -1,0 +1,95 @@
+//! Who may have what, what stays when it is deleted, what cannot change.
+
+use secretvault_e2e::{eventually, kubectl, together};
+
+use super::{Example, files, listing};
+
+#[test]
+fn access_rules() {
+    let _lock = together();
+    let example = Example::apply("access-rules");
+    assert_eq!(
+        listing(&example.logs("web")),
+        files(&[
+            ("run/secrets/db/password", "0:0 r--r--r--"),
+            ("run/secrets/db/replica/password", "0:0 r--r--r--"),
+        ])
+    );
+    let token = files(&[("run/secrets/smtp/token", "0:0 r--r--r--")]);
+    assert_eq!(listing(&example.logs("mailer")), token);
+    let batch = ["--namespace", "example-access-rules-batch"];
+    let wait = [
+        "wait",
+        "--for=condition=Ready",
+        "pod/report",
+        "--timeout=3m",
+    ];
+    let _ = kubectl(&[batch.as_slice(), &wait].concat()).expect_success();
+    eventually("report logs", || {
+        let logs = kubectl(&[batch.as_slice(), &["logs", "report"]].concat());
+        let found = listing(&logs.into_result()?);
+        if found == token {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    eventually("an Event of denied says why", || {
+        let described = example
+            .kubectl(&["describe", "pod", "denied"])
+            .into_result()?;
+        let why =
+            "its access has no rule for service account example-access-rules/web with these labels";
+        if described.contains(why) {
+            Ok(())
+        } else {
+            Err(described)
+        }
+    });
+    let right = r#"[{"op": "remove", "path": "/spec/access/0/podSelector"}]"#;
+    let patched = example.kubectl(&["patch", "sv", "shop", "--type=json", "-p", right]);
+    let _ = patched.expect_success();
+    example.wait_ready("denied");
+}
+
+#[test]
+fn on_delete() {
+    let _lock = together();
+    let example = Example::apply("on-delete");
+    example.wait_ready("app");
+    for vault in ["retained", "removed"] {
+        let patch = format!(r#"[{{"op": "remove", "path": "/spec/data/{vault}~1other"}}]"#);
+        let patched = example.kubectl(&["patch", "sv", vault, "--type=json", "-p", &patch]);
+        let _ = patched.expect_success();
+    }
+    let find = || example.sh("app", "find -L /run/secrets -name other -not -path '*/..*'");
+    eventually("removed/other goes", || {
+        let found = find();
+        if found.contains("removed/other") {
+            Err(found)
+        } else {
+            Ok(())
+        }
+    });
+    assert_eq!(find(), "/run/secrets/retained/other\n");
+}
+
+#[test]
+fn immutable() {
+    let _lock = together();
+    let example = Example::apply("immutable");
+    let patch =
+        |patch: &str| example.kubectl(&["patch", "sv", "release-42", "--type=merge", "-p", patch]);
+    let refused = patch(r#"{"spec": {"data": {"api-token": "t-2"}}}"#);
+    let says = "the vault is immutable: entries, files, fileDefaults and immutable itself cannot \
+                change; create another vault";
+    refused.expect_refusal(&[says], "t-2");
+    let _ = patch(r#"{"spec": {"access": [{"serviceAccounts": ["default"]}]}}"#).expect_success();
+    let _ = patch(r#"{"metadata": {"labels": {"a": "b"}}}"#).expect_success();
+    assert_eq!(
+        listing(&example.logs("app")),
+        files(&[("run/secrets/api-token", "0:0 r--r--r--")])
+    );
+    let deleted = example.kubectl(&["delete", "sv", "release-42"]);
+    let _ = deleted.expect_success();
+}

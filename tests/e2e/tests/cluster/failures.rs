@@ -1,0 +1,8 @@
+//! What happens when parts fail: running pods keep their files, new ones wait and say why, and when
+//! the part is back all goes on by itself.
+
+mod agent;
+mod authority;
+mod budget;
+mod kubelet;
+mod operator;

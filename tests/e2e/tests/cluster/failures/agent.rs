@@ -1,0 +1,49 @@
+//! The node agent dies, or is replaced.
+
+use secretvault_e2e::{Part, SYSTEM, alone, eventually, kubectl, wait_system};
+
+use crate::running::Running;
+
+#[test]
+fn an_agent_that_is_killed_finds_its_volumes_again() {
+    let _lock = alone();
+    let running = Running::start("failures-agent-killed");
+    Part::agent_on(&running.volume.node).kill();
+    running.assert_unharmed();
+    running.assert_the_next_change_arrives();
+}
+
+#[test]
+fn an_agent_in_a_new_pod_finds_its_predecessors_volumes() {
+    let _lock = alone();
+    let running = Running::start("failures-agent-deleted");
+    let agent = Part::agent_on(&running.volume.node);
+    let deleted = kubectl(&["-n", SYSTEM, "delete", "pod", &agent.name]);
+    let _ = deleted.expect_success();
+    wait_system();
+    assert_ne!(Part::agent_on(&running.volume.node).uid, agent.uid);
+    running.assert_unharmed();
+    running.assert_the_next_change_arrives();
+}
+
+#[test]
+fn a_pod_that_is_deleted_while_its_agent_is_being_replaced_goes_with_its_volume() {
+    let _lock = alone();
+    let running = Running::start("failures-agent-unpublish");
+    let agent = Part::agent_on(&running.volume.node);
+    let pods = running
+        .namespace
+        .kubectl(&["delete", "pod", "app", "--wait=false"]);
+    let _ = pods.expect_success();
+    let agents = ["-n", SYSTEM, "delete", "pod", &agent.name, "--wait=false"];
+    let _ = kubectl(&agents).expect_success();
+    eventually("the volume goes", || {
+        let left = (running.volume.mounts(), running.volume.state());
+        if left == (Vec::new(), String::new()) {
+            Ok(())
+        } else {
+            Err(left)
+        }
+    });
+    wait_system();
+}

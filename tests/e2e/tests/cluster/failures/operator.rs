@@ -1,0 +1,88 @@
+//! The operator is down, or its replicas die one after the other.
+
+use std::thread;
+
+use secretvault_e2e::{
+    Namespace, Part, Pod, SYSTEM, Vault, alone, eventually, kubectl, wait_system, without_operator,
+};
+
+use crate::running::{Running, vault};
+
+#[test]
+fn with_the_operator_down_running_pods_keep_their_files_and_new_ones_wait() {
+    let _lock = alone();
+    let running = Running::start("failures-operator");
+    let doomed = running.another("doomed");
+    doomed.run(&running.namespace);
+    let down = without_operator();
+    let late = running.another("late");
+    late.create(&running.namespace);
+    late.wait_event(&running.namespace, "cannot reach the operator");
+    // kubelet asks again and again, and each time there is no answer.
+    running.volume.wait_republished(2);
+    running.assert_unharmed();
+    // Deleting needs nobody but the agent.
+    let deleted = running.namespace.kubectl(&["delete", "pod", "doomed"]);
+    let _ = deleted.expect_success();
+    drop(down);
+    late.wait_ready(&running.namespace);
+    assert_eq!(late.read(&running.namespace, "token"), "t-1");
+    running.assert_the_next_change_arrives();
+}
+
+#[test]
+fn pods_start_while_one_replica_after_the_other_is_killed() {
+    let _lock = alone();
+    let namespace = Namespace::create("failures-replica");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    let replicas = Part::operators();
+    assert_eq!(replicas.len(), 2, "{replicas:?}");
+    for (turn, replica) in replicas.iter().enumerate() {
+        let pods: Vec<Pod> = (0..4)
+            .map(|n| Pod::mounting(&format!("pod-{turn}-{n}"), "app"))
+            .collect();
+        for pod in &pods {
+            pod.create(&namespace);
+        }
+        replica.kill();
+        for pod in &pods {
+            pod.wait_ready(&namespace);
+            assert_eq!(pod.read(&namespace, "token"), "t-1");
+        }
+    }
+}
+
+#[test]
+fn no_apply_fails_while_the_replicas_are_replaced() {
+    let _lock = alone();
+    let namespace = Namespace::create("failures-rollout");
+    let before = Part::operators();
+    let rollout = thread::spawn(|| {
+        let operator = "deployment/secretvault-operator";
+        let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
+        wait_system();
+    });
+    let mut applied = 0;
+    while !rollout.is_finished() || applied == 0 {
+        applied += 1;
+        let value = format!("value {applied}");
+        let answer = Vault::named("app").text("token", &value).apply(&namespace);
+        assert!(answer.succeeded, "apply number {applied}: {answer:?}");
+    }
+    rollout.join().unwrap();
+    // The old replicas end after the rollout is done: those, too, must not take requests along.
+    eventually("the old replicas go", || {
+        applied += 1;
+        let value = format!("value {applied}");
+        let answer = Vault::named("app").text("token", &value).apply(&namespace);
+        assert!(answer.succeeded, "apply number {applied}: {answer:?}");
+        let now = Part::operators();
+        let old = now
+            .iter()
+            .filter(|it| before.iter().any(|b| b.uid == it.uid));
+        match old.count() {
+            0 => Ok(()),
+            left => Err(left),
+        }
+    });
+}
