@@ -125,7 +125,8 @@ impl Drop for Upgraded {
     }
 }
 
-/// Waits until every part of SecretVault is up, as its last change says.
+/// Waits until every part of SecretVault is up, as its last change says, and its predecessor gone:
+/// a replica that leaves still answers for some seconds.
 pub fn wait_system() {
     for part in [
         "deployment/secretvault-operator",
@@ -134,6 +135,16 @@ pub fn wait_system() {
         let wait = ["-n", SYSTEM, "rollout", "status", part, "--timeout=3m"];
         let _ = kubectl(&wait).expect_success();
     }
+    let path = "jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}";
+    let leaving = ["-n", SYSTEM, "get", "pods", "-o", path];
+    eventually("the last replicas go", || {
+        let leaving = kubectl(&leaving).expect_success();
+        if leaving.is_empty() {
+            Ok(())
+        } else {
+            Err(leaving)
+        }
+    });
 }
 
 /// Runs helm in SecretVault's namespace.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault, eventually, together};
+use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault, eventually, kubectl, together};
+use serde_json::Value;
 
 #[test]
 fn a_volume_that_is_published_again_and_again_is_mounted_once() {
@@ -80,13 +81,44 @@ fn a_deleted_pod_leaves_nothing_on_its_node() {
     });
 }
 
+#[test]
+fn kubelet_tells_how_full_a_volume_is() {
+    let _lock = together();
+    let (namespace, _pod) = running("mounts-stats");
+    let volume = NodeVolume::of(&namespace, "app");
+    let path = format!("/api/v1/nodes/{}/proxy/stats/summary", volume.node.name());
+    eventually("kubelet measures the volume", || {
+        let stats = kubectl(&["get", "--raw", &path]).into_result()?;
+        let stats: Value = serde_json::from_str(&stats).map_err(|error| error.to_string())?;
+        let mut pods = stats["pods"].as_array().into_iter().flatten();
+        let pod = pods.find(|pod| pod["podRef"]["uid"] == *volume.pod_uid);
+        let mut volumes = pod
+            .and_then(|pod| pod["volume"].as_array())
+            .into_iter()
+            .flatten();
+        let found = volumes
+            .find(|volume| volume["name"] == "secrets")
+            .cloned()
+            .unwrap_or_default();
+        let used = found["usedBytes"].as_u64().unwrap_or_default();
+        let room = found["capacityBytes"].as_u64().unwrap_or_default();
+        if used >= BALLAST && room >= 2 * used {
+            Ok(())
+        } else {
+            Err(found.to_string())
+        }
+    });
+}
+
 /// A vault whose volume has a size that no other test's has: so its filesystem can be told from one
 /// that gets the same device number later.
 fn vault(token: &str) -> Vault {
     Vault::named("app")
         .text("token", token)
-        .text("ballast", &"x".repeat(37 * 4096))
+        .text("ballast", &"x".repeat(BALLAST as usize))
 }
+
+const BALLAST: u64 = 37 * 4096;
 
 fn running(prefix: &str) -> (Namespace, Pod) {
     let namespace = Namespace::create(prefix);

@@ -20,9 +20,8 @@ fn key_provider_file() {
         listing(&example.logs("app")),
         files(&[("run/secrets/db/password", "0:0 r--r--r--")])
     );
-    let ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
-    let provider = kubectl(&["get", "keyprovider", "file", "-o", ready]);
-    assert_eq!(provider.expect_success(), "True");
+    let ready = ["--for=condition=Ready", "keyprovider/file", "--timeout=3m"];
+    let _ = kubectl(&[&["wait"], ready.as_slice()].concat()).expect_success();
     let sealed_by = example.kubectl(&[
         "get",
         "sv",
