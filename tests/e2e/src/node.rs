@@ -46,6 +46,19 @@ impl Node {
         WithoutKubelet(self.clone())
     }
 
+    /// Cuts its power: all its processes, namespaces, mounts and tmpfs go, and its disk stays. Then
+    /// starts it again.
+    #[expect(clippy::expect_used, reason = "without these a test cannot go on")]
+    pub fn reboot(&self) {
+        let pids = self.does(&["pids"]).expect_success();
+        let holder = pids.lines().find_map(|line| line.strip_prefix("holder "));
+        let holder = holder.expect("the node has a holder");
+        let _ = run("kill", &["-9", holder]).expect_success();
+        let up = crate::root().join("tests/cluster/up");
+        let up = up.to_str().expect("a path that is text");
+        let _ = run(up, &[]).expect_success();
+    }
+
     #[expect(clippy::expect_used, reason = "the repository's path is text")]
     fn does(&self, arguments: &[&str]) -> Answer {
         let program = crate::root().join("tests/cluster/node");

@@ -6,3 +6,4 @@ mod authority;
 mod budget;
 mod kubelet;
 mod operator;
+mod reboot;

@@ -1,0 +1,27 @@
+//! A node loses its power, and comes back with its disk and an empty memory.
+
+use secretvault_e2e::{Namespace, Node, NodeVolume, Pod, alone, eventually};
+
+use crate::running::vault;
+
+#[test]
+fn a_pod_finds_its_files_again_after_its_node_was_rebooted() {
+    let _lock = alone();
+    let namespace = Namespace::create("failures-reboot");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    // The other node is where the API server is.
+    let node = Node::named("node-b");
+    let pod = Pod::mounting("app", "app").on(node.name());
+    pod.run(&namespace);
+    let started = "{.status.containerStatuses[0].containerID}";
+    let before = namespace.field("pod/app", started);
+    node.reboot();
+    eventually("the pod runs in a new container", || {
+        let now = namespace.field("pod/app", started);
+        if now == before { Err(now) } else { Ok(()) }
+    });
+    pod.wait_content(&namespace, "token", "t-1");
+    assert_eq!(NodeVolume::of(&namespace, "app").mounts().len(), 1);
+    let _ = vault("t-2").apply(&namespace).expect_success();
+    pod.wait_content(&namespace, "token", "t-2");
+}
