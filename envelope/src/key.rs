@@ -52,6 +52,7 @@ impl RootKey {
         let mut derived = EntryKey(Box::new([0; ENTRY_KEY_LEN]));
         hkdf.expand(context, derived.0.as_mut_slice())
             .expect("44 bytes are at most 8160");
+        scrub_stack();
         derived
     }
 }
@@ -92,6 +93,8 @@ impl EntryKey {
     pub(crate) fn encrypt(&self, context: &[u8], buffer: &mut [u8]) -> Option<[u8; TAG_LEN]> {
         let (cipher, nonce) = self.cipher()?;
         let tag = cipher.encrypt_inout_detached(&nonce, context, buffer.into());
+        drop(cipher);
+        scrub_stack();
         tag.ok().map(Into::into)
     }
 
@@ -103,9 +106,11 @@ impl EntryKey {
         tag: &[u8; TAG_LEN],
     ) -> Result<(), OpenError> {
         let (cipher, nonce) = self.cipher().ok_or(OpenError)?;
-        cipher
-            .decrypt_inout_detached(&nonce, context, buffer.into(), &Tag::from(*tag))
-            .map_err(|_| OpenError)
+        let opened =
+            cipher.decrypt_inout_detached(&nonce, context, buffer.into(), &Tag::from(*tag));
+        drop(cipher);
+        scrub_stack();
+        opened.map_err(|_| OpenError)
     }
 
     fn cipher(&self) -> Option<(Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>)> {
@@ -136,6 +141,16 @@ impl fmt::Debug for EntryKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("an entry key is 44 bytes")]
 pub struct EntryKeyLength;
+
+/// Overwrites the stack below its caller, where the cryptographic crates leave blocks of keys and
+/// values: a thread that waits for work afterwards would keep them all the while.
+#[inline(never)]
+fn scrub_stack() {
+    std::hint::black_box(&mut [0_u8; SCRUBBED]);
+}
+
+/// Bytes of stack: more than HKDF and AES-GCM use, also when they are not optimised.
+const SCRUBBED: usize = 32 * 1024;
 
 pub(crate) const ROOT_KEY_LEN: usize = 32;
 pub(crate) const SALT_LEN: usize = 32;

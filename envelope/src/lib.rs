@@ -78,8 +78,8 @@
 //!
 //! # Caveats
 //!
-//! Copies that the cryptographic crates or the compiler leave on the stack are not wiped. A
-//! [`Binding`]'s part is shorter than 4 GiB: what comes from the API server is a thousand times
+//! What the cryptographic crates leave on the stack is overwritten after each operation, but not
+//! what the compiler may have copied elsewhere, nor registers. A [`Binding`]'s part is shorter than 4 GiB: what comes from the API server is a thousand times
 //! shorter.
 
 mod binding;
