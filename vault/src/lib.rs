@@ -23,7 +23,9 @@ pub mod plan;
 pub use access::{AccessRule, Subject, admits, allows, rule_for};
 pub use names::{EntryName, FileMode, FilePath, OnDelete, VaultRef};
 pub use pattern::{EntryPattern, NamePattern};
-pub use plan::{Held, HeldFile, HeldVault, Overridden, Plan, PlannedFile, Refusal, plan};
+pub use plan::{
+    Held, HeldFile, HeldVault, Overridden, Plan, PlannedFile, Refusal, plan, withdrawn,
+};
 pub use request::{Item, ItemPattern, Request, RequestError};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use vault::{Collision, EntryKind, FileAttributes, FileRule, Vault};

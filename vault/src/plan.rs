@@ -29,6 +29,7 @@ use crate::{
     vault::{EntryKind, FileAttributes, Vault},
 };
 
+pub use held::withdrawn;
 pub use refusal::Refusal;
 
 /// What a volume holds already; empty at the first publish.

@@ -3,6 +3,7 @@
 use std::io;
 
 use prometheus_client::encoding::EncodeLabelValue;
+use secretvault_vault::FilePath;
 use tonic::{Code, Status};
 
 use crate::{
@@ -80,6 +81,20 @@ impl PublishError {
             Self::Release(error) => release_reason(error),
             Self::Request(_) => Reason::InvalidRequest,
             Self::State(_) | Self::Volume(_) => Reason::Node,
+        }
+    }
+
+    /// Held files that a denial takes away.
+    pub(super) fn withdrawn(&self) -> &[FilePath] {
+        match self {
+            Self::Release(ReleaseError::Denied { withdrawn, .. }) => withdrawn,
+            Self::Budget(_)
+            | Self::Interrupted(_)
+            | Self::Paths(_)
+            | Self::Release(_)
+            | Self::Request(_)
+            | Self::State(_)
+            | Self::Volume(_) => &[],
         }
     }
 
@@ -179,7 +194,12 @@ mod tests {
 
     fn denied(reason: DenialReason) -> PublishError {
         let message = "why".to_owned();
-        ReleaseError::Denied { reason, message }.into()
+        ReleaseError::Denied {
+            reason,
+            message,
+            withdrawn: Vec::new(),
+        }
+        .into()
     }
 
     fn text() -> String {

@@ -78,9 +78,16 @@ impl Publisher {
         let newest = record.clone();
         // The new token first: it must outlive us whatever the operator says.
         self.blocking(move |shelf| shelf.remember(&newest)).await?;
-        let opened = self
-            .ask(&record.request, &record.held, hold::REFRESH)
-            .await?;
+        let answered = self.ask(&record.request, &record.held, hold::REFRESH).await;
+        let (opened, denied) = match answered {
+            Ok(opened) => (opened, None),
+            // A right that ended must not wait until all else is well.
+            Err(error) if !error.withdrawn().is_empty() => {
+                let left = Opened::without(error.withdrawn(), &record.held);
+                (left, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
         record.held = opened.held.clone();
         let notices = opened.notices.clone();
         let next = record.clone();
@@ -96,7 +103,7 @@ impl Publisher {
             }
             Change::Unchanged => debug!("volume unchanged"),
         }
-        Ok(change)
+        denied.map_or(Ok(change), Err)
     }
 
     /// Asks the operator, and opens what it answers.

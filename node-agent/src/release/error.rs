@@ -2,7 +2,8 @@
 
 use std::{error::Error as _, io, time::Duration};
 
-use secretvault_delivery::v1::Reason as WireReason;
+use secretvault_delivery::v1::{Denial, Reason as WireReason};
+use secretvault_vault::FilePath;
 use tonic::{Code, Status};
 
 /// A release that came to nothing.
@@ -27,6 +28,8 @@ pub enum ReleaseError {
         reason: DenialReason,
         /// For the pod's Event.
         message: String,
+        /// Held files that go all the same.
+        withdrawn: Vec<FilePath>,
     },
     /// An envelope did not open: never why.
     #[error("entry {entry} of vault {vault} does not open: apply it anew, or restore the vault")]
@@ -116,8 +119,8 @@ impl ReleaseError {
     }
 
     /// A denial, if its reason is one that we know.
-    pub(super) fn from_denial(reason: WireReason, message: String) -> Self {
-        let reason = match reason {
+    pub(super) fn from_denial(denial: &Denial) -> Self {
+        let reason = match denial.reason() {
             WireReason::Behind => DenialReason::Behind,
             WireReason::Damaged => DenialReason::Damaged,
             WireReason::Forbidden => DenialReason::Forbidden,
@@ -128,7 +131,15 @@ impl ReleaseError {
             WireReason::TokenRejected => DenialReason::TokenRejected,
             WireReason::Unspecified => return Self::Malformed("a denial without a reason"),
         };
-        Self::Denied { reason, message }
+        let withdrawn = denial.withdrawn.iter().map(|path| path.parse()).collect();
+        let Ok(withdrawn) = withdrawn else {
+            return Self::Malformed("a path that is none");
+        };
+        Self::Denied {
+            reason,
+            message: denial.message.clone(),
+            withdrawn,
+        }
     }
 }
 

@@ -20,6 +20,24 @@ pub struct Opened {
     pub notices: Vec<String>,
 }
 
+impl Opened {
+    /// What a volume must hold that only loses these paths.
+    pub fn without(withdrawn: &[FilePath], held: &Held) -> Self {
+        let stays = |file: &&HeldFile| !withdrawn.contains(&file.path);
+        let files: Vec<HeldFile> = held.files.iter().filter(stays).cloned().collect();
+        let notice = |path| format!("{path} goes: its vault no longer allows it");
+        Self {
+            files: Vec::new(),
+            retained: files.iter().map(|file| file.path.clone()).collect(),
+            held: Held {
+                vaults: held.vaults.clone(),
+                files,
+            },
+            notices: withdrawn.iter().map(notice).collect(),
+        }
+    }
+}
+
 /// Opens a grant for a volume that holds `held`.
 ///
 /// A file whose group nobody chose takes the volume's `group`. Its mode stays as the vault says: a

@@ -5,8 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use secretvault_delivery::{
     MAX_MESSAGE_BYTES,
     v1::{
-        Denial, Grant, ReleaseRequest, Verdict, Volume, delivery_client::DeliveryClient,
-        verdict::Outcome,
+        Grant, ReleaseRequest, Verdict, Volume, delivery_client::DeliveryClient, verdict::Outcome,
     },
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -130,14 +129,9 @@ fn only_verdict(verdicts: Vec<Verdict>) -> Result<Grant, ReleaseError> {
         .map_err(|_| ReleaseError::Malformed("not one verdict for one volume"))?;
     match verdict.outcome {
         Some(Outcome::Grant(grant)) => Ok(grant),
-        Some(Outcome::Denial(denial)) => Err(denied(denial)),
+        Some(Outcome::Denial(denial)) => Err(ReleaseError::from_denial(&denial)),
         None => Err(ReleaseError::Malformed("a verdict without an outcome")),
     }
-}
-
-fn denied(denial: Denial) -> ReleaseError {
-    let reason = denial.reason();
-    ReleaseError::from_denial(reason, denial.message)
 }
 
 /// More wait in line: when a node starts with a hundred pods, the operator is not to be flooded.

@@ -43,6 +43,7 @@ fn a_first_denial_is_told_at_once_and_the_next_call_is_held_until_it_is_lifted()
             let denied = secretvault_delivery::v1::Denial {
                 reason: Reason::Forbidden.into(),
                 message: "not yet".to_owned(),
+                withdrawn: Vec::new(),
             };
             Ok(if asked < 3 {
                 Outcome::Denial(denied)
@@ -184,6 +185,39 @@ fn whatever_goes_wrong_an_attached_volume_stays_and_kubelet_hears_yes() {
 
 #[test]
 #[ignore = "needs root: make test"]
+fn a_denial_takes_withdrawn_files_away_and_leaves_the_others() {
+    on_a_node(|node| {
+        node.operator
+            .grant(grant(5, &[("a", "kept"), ("b", "withdrawn")]));
+        node.publish().unwrap();
+        node.operator
+            .deny_withdrawing(Reason::KeyUnavailable, "no usable key", &["b"]);
+        later();
+        node.publish().unwrap();
+        let left = node.read();
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(left["a"], "kept");
+        assert!(node.condition().unwrap().abnormal);
+        later();
+        node.publish().unwrap();
+        let held = node.operator.last().volume.held_files.clone();
+        assert_eq!(held.len(), 1, "it says that it still holds {held:?}");
+    });
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_first_denial_that_withdraws_attaches_nothing() {
+    on_a_node(|node| {
+        node.operator
+            .deny_withdrawing(Reason::KeyUnavailable, "no usable key", &["b"]);
+        assert_eq!(node.publish().unwrap_err().code(), Code::Unavailable);
+        assert_eq!(node.mounts(), 0);
+    });
+}
+
+#[test]
+#[ignore = "needs root: make test"]
 fn an_operator_that_is_down_leaves_attached_volumes_alone() {
     on_a_node(|node| {
         node.operator.grant(grant(1, &[("a", "good")]));
@@ -305,6 +339,7 @@ fn what_another_replica_may_do_better_is_asked_again_at_once() {
         let behind = || secretvault_delivery::v1::Denial {
             reason: Reason::Behind.into(),
             message: "this replica has not seen it".to_owned(),
+            withdrawn: Vec::new(),
         };
         let mut asked = 0;
         node.operator.answer(move |_| {

@@ -109,9 +109,15 @@ impl Operator {
     }
 
     pub(crate) fn deny(&self, reason: Reason, message: &str) {
+        self.deny_withdrawing(reason, message, &[]);
+    }
+
+    /// Denies, and takes these files away.
+    pub(crate) fn deny_withdrawing(&self, reason: Reason, message: &str, paths: &[&str]) {
         let denial = Denial {
             reason: reason.into(),
             message: message.to_owned(),
+            withdrawn: paths.iter().map(ToString::to_string).collect(),
         };
         self.answer(move |_| Ok(Outcome::Denial(denial.clone())));
     }

@@ -106,6 +106,9 @@ pub(super) struct Line {
     /// The words of the denial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<Words>,
+    /// The paths of held files that go with the denial.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) withdrawn: Vec<String>,
 }
 
 /// The text of one of this operator's own refusals, and of nothing else.
@@ -300,6 +303,7 @@ pub(super) mod tests {
                 entries: vec!["db/password".to_owned()],
             }],
             message: None,
+            withdrawn: Vec::new(),
         }
     }
 

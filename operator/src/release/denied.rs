@@ -3,7 +3,7 @@
 use secretvault_delivery::v1::{Denial, Reason};
 use secretvault_vault::plan::Refusal;
 use secretvault_vault::request::RequestError;
-use secretvault_vault::{EntryName, VaultRef};
+use secretvault_vault::{EntryName, FilePath, VaultRef};
 use thiserror::Error;
 
 use super::asked::AskedError;
@@ -103,11 +103,29 @@ impl Denied {
     }
 }
 
-impl From<&Denied> for Denial {
-    fn from(denied: &Denied) -> Self {
+/// A denial, and what it takes away all the same.
+#[derive(Debug)]
+pub(super) struct Denying {
+    pub(super) why: Denied,
+    /// Held files that the pod may not have any more.
+    pub(super) withdrawn: Vec<FilePath>,
+}
+
+impl From<Denied> for Denying {
+    fn from(why: Denied) -> Self {
         Self {
-            reason: denied.reason().into(),
-            message: denied.to_string(),
+            why,
+            withdrawn: Vec::new(),
+        }
+    }
+}
+
+impl From<&Denying> for Denial {
+    fn from(denying: &Denying) -> Self {
+        Self {
+            reason: denying.why.reason().into(),
+            message: denying.why.to_string(),
+            withdrawn: denying.withdrawn.iter().map(FilePath::to_string).collect(),
         }
     }
 }

@@ -139,6 +139,7 @@ fn rejected(error: IdentityError) -> Line {
         pod: None,
         vaults: Vec::new(),
         message: Some(error.into()),
+        withdrawn: Vec::new(),
     }
 }
 

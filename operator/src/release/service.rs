@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use prost::Message;
 use secretvault_delivery::v1::{
-    ReleaseRequest, ReleaseResponse, Verdict, Volume,
+    Denial, ReleaseRequest, ReleaseResponse, Verdict, Volume,
     delivery_server::{Delivery, DeliveryServer},
     verdict::Outcome,
 };
@@ -134,6 +134,7 @@ fn conclude(decision: Decision, agent: &AgentIdentity, now: Timestamp) -> (Line,
         pod: Some(decision.pod),
         vaults: Vec::new(),
         message: None,
+        withdrawn: Vec::new(),
     };
     match decision.verdict {
         Ok(granted) => (
@@ -143,14 +144,16 @@ fn conclude(decision: Decision, agent: &AgentIdentity, now: Timestamp) -> (Line,
             },
             Outcome::Grant(granted.grant),
         ),
-        Err(denied) => {
-            let denial = Line {
+        Err(denying) => {
+            let denial = Denial::from(&denying);
+            let line = Line {
                 verdict: audit::Verdict::Denial,
-                reason: denied.reason().into(),
-                message: Some((&denied).into()),
+                reason: denying.why.reason().into(),
+                message: Some((&denying.why).into()),
+                withdrawn: denial.withdrawn.clone(),
                 ..line
             };
-            (denial, Outcome::Denial((&denied).into()))
+            (line, Outcome::Denial(denial))
         }
     }
 }

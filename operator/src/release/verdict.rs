@@ -11,14 +11,14 @@ use kube::Client;
 use kube::api::Api;
 use secretvault_crds::SecretVault;
 use secretvault_delivery::v1::Volume;
-use secretvault_vault::plan::{HeldVault, Refusal, plan};
+use secretvault_vault::plan::{HeldVault, Refusal, plan, withdrawn};
 use secretvault_vault::{Subject, VaultRef};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::asked::{Asked, claimed_pod};
 use super::audit::{AuditError, AuditedPod};
-use super::denied::Denied;
+use super::denied::{Denied, Denying};
 use super::grant::{self, Granted, Snapshot};
 use super::identity::{AgentIdentity, PodIdentity};
 use super::pod;
@@ -37,7 +37,7 @@ pub(super) struct Judge {
 /// The verdict, and the pod it is about as far as that was proved.
 pub(super) struct Decision {
     pub(super) pod: AuditedPod,
-    pub(super) verdict: Result<Granted, Denied>,
+    pub(super) verdict: Result<Granted, Denying>,
 }
 
 /// Why there is no verdict: the operator cannot serve now. Never a denial, and no volume changes.
@@ -78,7 +78,7 @@ impl Judge {
                 let pod = AuditedPod::from(&claimed);
                 return Ok(Decision {
                     pod,
-                    verdict: Err(error.into()),
+                    verdict: Err(Denied::from(error).into()),
                 });
             }
         };
@@ -88,7 +88,7 @@ impl Judge {
             .and_then(|()| identity.on_node_of(agent));
         let verdict = match proved {
             Ok(()) => self.decide_for(&identity, volume).await?,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Denied::from(error).into()),
         };
         Ok(Decision { pod, verdict })
     }
@@ -98,59 +98,65 @@ impl Judge {
         &self,
         identity: &PodIdentity,
         volume: &Volume,
-    ) -> Result<Result<Granted, Denied>, Unavailable> {
+    ) -> Result<Result<Granted, Denying>, Unavailable> {
         let asked = match Asked::parse(volume, &identity.namespace) {
             Ok(asked) => asked,
-            Err(denied) => return Ok(Err(denied)),
+            Err(denied) => return Ok(Err(denied.into())),
         };
         let living = pod::read(&self.client, identity).await?;
         let subject = match pod::subject(living.as_ref(), identity, asked.holds_files()) {
             Ok(subject) => subject,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(Denied::from(error).into())),
         };
         if let Some(vault) = self.behind(&asked).await? {
-            return Ok(Err(Denied::Behind { vault }));
+            return Ok(Err(Denied::Behind { vault }.into()));
         }
         self.grant(&asked, &subject).await
     }
 
+    /// The grant; or the denial with what is withdrawn, for a right that ended must not wait until
+    /// the volume's other vaults are mended.
     async fn grant(
         &self,
         asked: &Asked,
         subject: &Subject,
-    ) -> Result<Result<Granted, Denied>, Unavailable> {
+    ) -> Result<Result<Granted, Denying>, Unavailable> {
         if !self.vaults.is_fresh(Instant::now()) {
             return Err(Unavailable::Stale);
         }
-        let snapshot = match self.snapshot(&asked.request.vaults, subject) {
-            Ok(snapshot) => snapshot,
-            Err(denied) => return Ok(Err(denied)),
-        };
+        let (snapshot, unreadable) = self.snapshot(&asked.request.vaults);
         let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
-        let plan = match plan(&asked.request, subject, seen, &asked.held) {
-            Ok(plan) => plan,
-            Err(refusal) => return Ok(Err(refusal.into())),
+        let planned = match unreadable {
+            Some(vault) => Err(unreadable_to(subject, vault)),
+            None => plan(&asked.request, subject, seen, &asked.held).map_err(Denied::from),
         };
-        Ok(grant::fill(plan, &snapshot, &self.providers).await)
+        let granted = match planned {
+            Ok(plan) => grant::fill(plan, &snapshot, &self.providers).await,
+            Err(denied) => Err(denied),
+        };
+        Ok(granted.map_err(|why| Denying {
+            why,
+            withdrawn: withdrawn(subject, seen, &asked.held),
+        }))
     }
 
-    /// The vaults of the request, all as of now.
-    ///
-    /// # Errors
-    /// One cannot be read. It must not look deleted: its files would go from running pods. Another
-    /// namespace's is spoken of as if it were missing.
-    fn snapshot(&self, vaults: &[VaultRef], subject: &Subject) -> Result<Snapshot, Denied> {
+    /// The vaults of the request, all as of now, and the first that cannot be read. That one must
+    /// not look deleted: its files would go from running pods.
+    fn snapshot(&self, vaults: &[VaultRef]) -> (Snapshot, Option<VaultRef>) {
         let mut snapshot = Snapshot::new();
+        let mut unreadable = None;
         for vault in vaults {
             match self.vaults.seen(vault) {
                 None => {}
                 Some(Seen::Readable(seen)) => {
                     snapshot.insert(vault.clone(), seen);
                 }
-                Some(Seen::Unreadable { .. }) => return Err(unreadable(vault, subject)),
+                Some(Seen::Unreadable { .. }) => {
+                    unreadable.get_or_insert_with(|| vault.clone());
+                }
             }
         }
-        Ok(snapshot)
+        (snapshot, unreadable)
     }
 
     /// The first vault that the volume has seen later than this replica, after a short wait.
@@ -187,15 +193,14 @@ impl Judge {
     }
 }
 
-fn unreadable(vault: &VaultRef, subject: &Subject) -> Denied {
+/// Another namespace's vault is spoken of as if it were missing.
+fn unreadable_to(subject: &Subject, vault: VaultRef) -> Denied {
     if vault.namespace == subject.namespace {
-        return Denied::Unreadable {
-            vault: vault.clone(),
-        };
+        return Denied::Unreadable { vault };
     }
     Denied::Refusal(Refusal::Forbidden {
         account: format!("{}/{}", subject.namespace, subject.service_account),
-        vaults: vec![vault.clone()],
+        vaults: vec![vault],
         entry: None,
     })
 }

@@ -6,7 +6,8 @@ use super::{Held, HeldFile, HeldVault, PlannedFile, Source};
 use crate::{
     access::{Subject, allows},
     layout::Layout,
-    names::{FilePath, OnDelete},
+    names::{FilePath, OnDelete, VaultRef},
+    vault::Vault,
 };
 
 /// Why a held file is or is not behind an entry any more.
@@ -60,10 +61,29 @@ pub(super) fn retain(
     (retained.into_iter().collect(), notices)
 }
 
-/// Looks at access first: whether an entry exists is told only to who may have it.
+/// The held paths that the pod may not have any more: what goes also where nothing else of the
+/// volume can be decided, because another of its vaults has no usable key or is damaged.
 ///
-/// A vault that was deleted and created anew is another vault. In the pod's own namespace its rules
-/// speak about the old files too; in another namespace it is as if it were not there.
+/// `seen` names the vaults as they are now. One that it does not name, or that is behind what the
+/// volume holds, withdraws nothing.
+pub fn withdrawn<'v>(
+    subject: &Subject,
+    seen: impl Fn(&VaultRef) -> Option<&'v Vault>,
+    held: &Held,
+) -> Vec<FilePath> {
+    let goes = held.files.iter().filter(|file| {
+        held.vaults.get(file.vault).is_some_and(|of| {
+            let source = Source {
+                reference: &of.reference,
+                vault: seen(&of.reference),
+            };
+            !source.is_behind(held) && is_withdrawn(file, of, source.vault, subject)
+        })
+    });
+    goes.map(|file| file.path.clone()).collect()
+}
+
+/// Looks at access first: whether an entry exists is told only to who may have it.
 fn fate(file: &HeldFile, held: &HeldVault, sources: &[Source<'_>], subject: &Subject) -> Fate {
     let Some(source) = sources
         .iter()
@@ -71,15 +91,25 @@ fn fate(file: &HeldFile, held: &HeldVault, sources: &[Source<'_>], subject: &Sub
     else {
         return Fate::Moved;
     };
-    let same = source.vault.filter(|vault| vault.uid == held.uid);
-    let own = held.reference.namespace == subject.namespace;
-    let judge = if own { source.vault } else { same };
-    if judge.is_some_and(|vault| !allows(vault, subject, &file.entry)) {
+    if is_withdrawn(file, held, source.vault, subject) {
         return Fate::Withdrawn;
     }
-    match same {
+    match source.vault.filter(|vault| vault.uid == held.uid) {
         None => Fate::Gone(held.on_delete),
         Some(vault) if vault.entries.contains_key(&file.entry) => Fate::Moved,
         Some(vault) => Fate::Gone(vault.on_delete),
     }
+}
+
+/// A vault that was deleted and created anew is another vault. In the pod's own namespace its rules
+/// speak about the old files too; in another namespace it is as if it were not there.
+fn is_withdrawn(
+    file: &HeldFile,
+    held: &HeldVault,
+    vault: Option<&Vault>,
+    subject: &Subject,
+) -> bool {
+    let own = held.reference.namespace == subject.namespace;
+    let judge = vault.filter(|vault| own || vault.uid == held.uid);
+    judge.is_some_and(|vault| !allows(vault, subject, &file.entry))
 }

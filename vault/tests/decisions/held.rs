@@ -1,6 +1,6 @@
 use std::slice;
 
-use secretvault_vault::{Held, Plan, Refusal, Vault};
+use secretvault_vault::{Held, Plan, Refusal, Vault, VaultRef, withdrawn};
 
 use crate::fixture::{
     RuleWords, VaultWords, anyone, ask, decide, files, holding, pod, publish, retained, vault, web,
@@ -266,4 +266,40 @@ fn what_is_held_gives_no_right() {
         )
         .is_err()
     );
+}
+
+#[test]
+fn what_is_withdrawn_is_what_the_plan_would_take_away_for_it() {
+    for reference in ["shop/app", "platform/app"] {
+        let open = vault(reference, &["a", "b"]).with_rule(anyone().from(&["shop"]));
+        let closed = vault(reference, &["a", "b"]).with_rule(anyone().from(&["shop"]).to(&["a"]));
+        let request = ask(reference, "");
+        let before = [open];
+        let held = holding(&publish(&request, &before).unwrap(), &before);
+        assert_eq!(goes(&held, &before), [""; 0], "{reference}");
+        assert_eq!(goes(&held, &[]), [""; 0], "{reference}: unseen");
+        assert_eq!(goes(&held, slice::from_ref(&closed)), ["b"], "{reference}");
+        let mut older = closed;
+        older.generation = 0;
+        assert_eq!(goes(&held, &[older]), [""; 0], "{reference}: behind");
+    }
+}
+
+#[test]
+fn a_vault_made_anew_withdraws_only_in_the_pods_own_namespace() {
+    for (reference, expected) in [("shop/app", vec!["a"]), ("platform/app", vec![])] {
+        let before = [vault(reference, &["a"]).with_rule(anyone().from(&["shop"]))];
+        let anew = vault(reference, &["a"])
+            .with_rule(anyone().from(&["else"]))
+            .recreated();
+        let held = holding(&publish(&ask(reference, ""), &before).unwrap(), &before);
+        assert_eq!(goes(&held, &[anew]), expected, "{reference}");
+    }
+}
+
+/// The held paths that are withdrawn from `shop/web`.
+fn goes(held: &Held, vaults: &[Vault]) -> Vec<String> {
+    let seen = |reference: &VaultRef| vaults.iter().find(|v| v.reference == *reference);
+    let paths = withdrawn(&web(), seen, held);
+    paths.iter().map(ToString::to_string).collect()
 }

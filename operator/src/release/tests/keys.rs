@@ -1,8 +1,9 @@
 //! Vaults whose keys or contents are not usable.
 
 use jiff::Timestamp;
-use secretvault_delivery::v1::Reason;
+use secretvault_delivery::v1::{self, Reason};
 use secretvault_keyring::Keyring;
+use serde_json::json;
 
 use crate::release::fixture::{Sealing, World, volume};
 
@@ -140,4 +141,60 @@ async fn a_volume_that_no_message_can_carry_is_denied() {
     assert!(denial.message.contains("28 MiB"), "{}", denial.message);
     let error = world.ask(vec![volume("a, b", ""); 2]).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+}
+
+/// A right that ended must not wait until another vault of the same volume is mended.
+#[tokio::test(start_paused = true)]
+async fn a_denial_still_withdraws_what_the_pod_may_not_have_any_more() {
+    let elsewhere = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+    let world = World::with(|keyring| {
+        let mut unreadable = vault(keyring, "unreadable");
+        unreadable.object.spec.access = Some(Vec::new());
+        [
+            Sealing::new(keyring, "shop", "app")
+                .secret("kept", "1")
+                .secret("withdrawn", "2")
+                .access(&["shop"], &["kept"])
+                .object,
+            vault(&elsewhere, "elsewhere").object,
+            unreadable.object,
+        ]
+    })
+    .await;
+    let holding = |vaults: &str, other: &str| {
+        let mut volume = volume(vaults, "");
+        volume.held_vaults = vec![held_vault("app"), held_vault(other)];
+        volume.held_files = vec![
+            held_file(0, "kept"),
+            held_file(0, "withdrawn"),
+            held_file(1, "a"),
+        ];
+        volume
+    };
+    for (number, other) in [(1, "elsewhere"), (2, "unreadable")] {
+        let denial = world.denial(holding(&format!("app, {other}"), other)).await;
+        assert_eq!(denial.withdrawn, ["withdrawn"], "{other}: {denial:?}");
+        let line = world.log.lines(number).remove(number - 1);
+        assert_eq!(line["withdrawn"], json!(["withdrawn"]), "{line}");
+    }
+    let denial = world.denial(volume("app, elsewhere", "")).await;
+    assert!(denial.withdrawn.is_empty(), "nothing is held: {denial:?}");
+}
+
+fn held_vault(name: &str) -> v1::HeldVault {
+    v1::HeldVault {
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+        uid: format!("uid-{name}"),
+        generation: 1,
+        on_delete: v1::OnDelete::Retain.into(),
+    }
+}
+
+fn held_file(vault: u32, name: &str) -> v1::HeldFile {
+    v1::HeldFile {
+        vault,
+        entry: name.to_owned(),
+        path: name.to_owned(),
+    }
 }

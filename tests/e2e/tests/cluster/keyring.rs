@@ -9,7 +9,7 @@ mod command;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secretvault_e2e::{
-    Answer, Namespace, SYSTEM, Vault, eventually, kubectl, kubectl_with, together,
+    Answer, Namespace, Pod, SYSTEM, Vault, eventually, kubectl, kubectl_with, together,
 };
 use serde_json::{Value, json};
 
@@ -366,4 +366,34 @@ fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing
     });
     provider.put_keyring(&right);
     assert_recovered(&namespace, &provider);
+}
+
+#[test]
+fn a_withdrawn_right_takes_its_file_away_also_while_another_vault_has_no_key() {
+    let _lock = together();
+    let namespace = Namespace::create("keyring-withdrawn");
+    let provider = Provider::create(&namespace);
+    let _ = provider.vault().apply(&namespace).expect_success();
+    let allowing = |entry: &str| {
+        Vault::named("shared")
+            .text("kept", VALUE)
+            .text("withdrawn", VALUE)
+            .spec("access", json!([{"entries": ["kept", entry]}]))
+    };
+    let _ = allowing("withdrawn").apply(&namespace).expect_success();
+    let pod = Pod::mounting("app", "app, shared");
+    pod.run(&namespace);
+    provider.delete_keyring();
+    provider.wait("False", "KeyringMissing");
+    let _ = allowing("kept").apply(&namespace).expect_success();
+    eventually("the withdrawn file goes", || {
+        let listed = namespace.sh("app", "ls /run/secrets").expect_success();
+        if listed.contains("withdrawn") {
+            Err(listed)
+        } else {
+            Ok(())
+        }
+    });
+    assert_eq!(pod.read(&namespace, "kept"), VALUE);
+    assert_eq!(pod.read(&namespace, "db/password"), VALUE);
 }
