@@ -61,25 +61,26 @@ impl fmt::Display for Forbidden<'_> {
         match (self.entry, self.vaults) {
             (Some(entry), vaults) => {
                 let vaults = listed(vaults);
-                write!(f, "entry {entry} of {vaults} is not allowed to this pod")?;
-            }
-            (None, [vault]) if own(vault) => {
-                write!(f, "vault {vault} allows this pod no entry")?;
-            }
-            (None, vaults) => {
-                return write!(
+                write!(
                     f,
-                    "{} does not exist or does not allow this pod ({})",
-                    listed(vaults),
+                    "entry {entry} of {vaults} is not allowed to this pod: no rule of its access \
+                     allows it to service account {} with these labels",
                     self.account
-                );
+                )
             }
+            (None, [vault]) if own(vault) => write!(
+                f,
+                "vault {vault} allows this pod no entry: its access has no rule for service \
+                 account {} with these labels",
+                self.account
+            ),
+            (None, vaults) => write!(
+                f,
+                "{} does not exist or does not allow this pod ({})",
+                listed(vaults),
+                self.account
+            ),
         }
-        write!(
-            f,
-            ": its access has no rule for service account {} with these labels",
-            self.account
-        )
     }
 }
 
