@@ -13,6 +13,10 @@ pub const MAX_ENTRIES: usize = 500;
 /// requests above 1.5 MiB, and `publicData`, names and status need room too.
 pub const MAX_SEALED_TOTAL: usize = 1024 * 1024;
 
+/// The most bytes of a whole object, with its status: what etcd takes (1.5 MiB), less what the API
+/// server adds. Admission refuses what would be stored and never get a status.
+pub const MAX_OBJECT: usize = 1536 * 1024 - 32 * 1024;
+
 /// The most characters of one value as it is sent. Only a bound for the schema's cost estimate and
 /// above every other limit, so that those can answer with a better message.
 pub const MAX_VALUE_TEXT: usize = 1_400_000;

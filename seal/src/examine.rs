@@ -22,6 +22,16 @@ pub struct Manifest<'a> {
     pub spec: &'a Value,
 }
 
+impl<'a> Manifest<'a> {
+    /// The names of all entries.
+    pub(crate) fn entry_names(self) -> impl Iterator<Item = &'a str> {
+        let maps = ["data", "binaryData", "publicData", "publicBinaryData"];
+        let maps = maps.into_iter();
+        let maps = maps.filter_map(move |map| self.spec.get(map)?.as_object());
+        maps.flat_map(|map| map.keys().map(String::as_str))
+    }
+}
+
 /// What a manifest needs before it can be sealed.
 pub struct Examined<'a> {
     pub(crate) incoming: Manifest<'a>,
@@ -89,7 +99,7 @@ pub fn examine<'a>(
         return Err(Refusal::GeneratedName);
     }
     let entries = read_entries(stored.map(|stored| stored.spec), incoming.spec)?;
-    check_form(incoming)?;
+    check_form(stored, incoming)?;
     refuse_unreadable_copies(incoming.annotations, &entries)?;
     let settings = Settings::read(incoming.spec)?;
     let stored_settings = stored
@@ -131,14 +141,15 @@ fn default_provider() -> String {
 }
 
 /// Refuses what could be stored but never mounted, so that it is told to whoever applies it.
-fn check_form(manifest: Manifest<'_>) -> Result<(), Refusal> {
+fn check_form(stored: Option<Manifest<'_>>, manifest: Manifest<'_>) -> Result<(), Refusal> {
     // What does not even deserialize is refused by the schema, which says why.
     let Ok(spec) = SecretVaultSpec::deserialize(manifest.spec) else {
         return Ok(());
     };
     let count = spec.entry_count();
     if count > MAX_ENTRIES {
-        return Err(Refusal::TooManyEntries { count });
+        let entry = surplus(stored, manifest).to_owned();
+        return Err(Refusal::TooManyEntries { entry, count });
     }
     let mut vault = SecretVault {
         spec,
@@ -148,6 +159,17 @@ fn check_form(manifest: Manifest<'_>) -> Result<(), Refusal> {
     vault.metadata.name = Some(manifest.name.to_owned());
     vault.parse()?;
     Ok(())
+}
+
+/// An entry of a vault that has too many: one that is new, or else the last.
+fn surplus<'a>(stored: Option<Manifest<'_>>, incoming: Manifest<'a>) -> &'a str {
+    let is_new = |name: &&str| {
+        let mut stored = stored.into_iter().flat_map(Manifest::entry_names);
+        !stored.any(|known| known == *name)
+    };
+    let new = incoming.entry_names().filter(is_new).last();
+    new.or_else(|| incoming.entry_names().last())
+        .unwrap_or_default()
 }
 
 fn key_need(

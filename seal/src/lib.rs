@@ -21,6 +21,7 @@ mod entries;
 mod examine;
 mod refusal;
 mod sealing;
+mod size;
 
 pub use examine::{Examined, KeyNeed, Manifest, Rights, examine};
 pub use refusal::Refusal;

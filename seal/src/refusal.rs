@@ -1,5 +1,5 @@
 use secretvault_crds::ParseError;
-use secretvault_crds::limits::{MAX_ENTRIES, MAX_SEALED_TOTAL, MAX_VALUE};
+use secretvault_crds::limits::{MAX_ENTRIES, MAX_OBJECT, MAX_SEALED_TOTAL, MAX_VALUE};
 
 /// Why a manifest cannot be sealed. Every message names the field and the remedy, never a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,14 @@ pub enum Refusal {
         /// The entry.
         entry: String,
     },
+    /// The object with its status would not fit into etcd.
+    #[error(
+        "the object would have about {bytes} bytes with its status, and {MAX_OBJECT} fit into etcd: take out the largest values of spec.publicData and spec.publicBinaryData, or split the vault; a pod can use several"
+    )]
+    ObjectTooLarge {
+        /// About how many it would have.
+        bytes: usize,
+    },
     /// The operating system gives no randomness.
     #[error("the operating system gave no random bytes: try again")]
     Randomness,
@@ -102,9 +110,11 @@ pub enum Refusal {
     Spec,
     /// Too many entries.
     #[error(
-        "{count} entries are more than the limit of {MAX_ENTRIES}: split the vault; a pod can use several"
+        "with entry {entry} there are {count} entries, more than the limit of {MAX_ENTRIES}: split the vault; a pod can use several"
     )]
     TooManyEntries {
+        /// One that is too many.
+        entry: String,
         /// How many there are.
         count: usize,
     },

@@ -8,6 +8,7 @@ use crate::Refusal;
 use crate::annotations::{LAST_APPLIED, scrubbed_last_applied};
 use crate::entries::{Entry, Sealable, SecretMap};
 use crate::examine::Examined;
+use crate::size::check_object;
 
 /// A data key that the caller unwrapped or made.
 pub struct OpenedKey {
@@ -36,7 +37,8 @@ impl Examined<'_> {
     /// A foreign envelope, a value that is too large, or no randomness: nothing is half-done then,
     /// because a manifest with an error is refused as a whole.
     pub fn seal(&self, key: Option<&OpenedKey>) -> Result<Vec<Change>, Refusal> {
-        let mut changes = self.metadata_changes(key)?;
+        let last_applied = scrubbed_last_applied(self.incoming.annotations)?;
+        let mut changes = self.metadata_changes(key, last_applied.as_deref())?;
         let mut total = 0;
         for entry in &self.entries {
             let envelope = self.sealed(entry, key)?;
@@ -48,10 +50,16 @@ impl Examined<'_> {
             }
             changes.extend(envelope.map(|envelope| Change::entry(entry, envelope)));
         }
+        let last_applied = last_applied.as_deref();
+        check_object(self.incoming, &self.entries, total, last_applied)?;
         Ok(changes)
     }
 
-    fn metadata_changes(&self, key: Option<&OpenedKey>) -> Result<Vec<Change>, Refusal> {
+    fn metadata_changes(
+        &self,
+        key: Option<&OpenedKey>,
+        last_applied: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
         let mut changes = Vec::new();
         let data_key = self
             .stored_data_key
@@ -61,10 +69,8 @@ impl Examined<'_> {
         {
             changes.push(Change::new(&["spec", "dataKey"], to_json(data_key)?));
         }
-        let last_applied = scrubbed_last_applied(self.incoming.annotations)?;
-        if let Some(text) = last_applied
-            && self.incoming.annotations.get(LAST_APPLIED) != Some(&text)
-        {
+        let given = self.incoming.annotations.get(LAST_APPLIED);
+        if let Some(text) = last_applied.filter(|text| given.is_none_or(|given| given != text)) {
             changes.push(Change::new(
                 &["metadata", "annotations", LAST_APPLIED],
                 text.into(),

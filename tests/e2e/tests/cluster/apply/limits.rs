@@ -82,7 +82,12 @@ fn a_vault_has_at_most_500_entries_over_all_maps() {
         .public("public", last)
     };
     let full = filled("500th");
-    let says = ["501 entries", "limit of 500", "split the vault"];
+    let says = [
+        "entry one-more",
+        "501 entries",
+        "limit of 500",
+        "split the vault",
+    ];
     assert_limit(
         &namespace,
         &full,
@@ -140,6 +145,21 @@ fn a_brim_full_vault_can_be_applied_again_and_can_change() {
     let changed = full.text("e", "changed");
     let _ = changed.apply_server_side(&namespace).expect_success();
     changed.wait_ready(&namespace);
+}
+
+#[test]
+fn a_vault_that_would_leave_no_room_for_its_status_is_refused() {
+    let _lock = together();
+    let namespace = Namespace::create("limits");
+    let with_public = |length: usize| {
+        let public = |name: &str| "p".repeat(length / 3) + name;
+        ["p", "q", "r"]
+            .into_iter()
+            .fold(brim_full(), |vault, name| vault.public(name, &public(name)))
+    };
+    let (accepted, refused) = (with_public(470 * 1024), with_public(500 * 1024));
+    let says = ["1540096", "etcd", "publicData", "split the vault"];
+    assert_limit(&namespace, &accepted, &refused, &says);
 }
 
 #[test]
