@@ -55,7 +55,7 @@ image_digest() {
     on_node "$1" ctr -n k8s.io images ls "name==$2" | awk -v name="$2" '$1 == name { print $3 }'
 }
 
-BASE_IMAGES=(localhost/pause:1 localhost/coredns:stable docker.io/library/busybox:stable)
+BASE_IMAGES=(localhost/pause:1 localhost/coredns:stable docker.io/library/busybox:stable localhost/var-run-link:stable)
 
 build_base_images() {
     local work="$IMAGES/contexts"
@@ -67,6 +67,11 @@ build_base_images() {
     build_image localhost/pause:1 "$work/pause" "$CLUSTER_DIR/config/images/pause/Containerfile"
     build_image localhost/coredns:stable "$work/coredns" "$CLUSTER_DIR/config/images/coredns/Containerfile"
     build_image docker.io/library/busybox:stable "$work/busybox" "$CLUSTER_DIR/config/images/busybox/Containerfile"
+    # As in Debian's images, which /run/secrets and the pod's own token must live with.
+    cp -a "$work/busybox" "$work/var-run-link"
+    mkdir "$work/var-run-link/run"
+    ln -s /run "$work/var-run-link/var/run"
+    build_image localhost/var-run-link:stable "$work/var-run-link" "$CLUSTER_DIR/config/images/busybox/Containerfile"
     rm -rf "$work"
 }
 

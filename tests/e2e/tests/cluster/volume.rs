@@ -154,21 +154,26 @@ fn the_pods_own_token_fits_into_the_volume() {
     let _lock = together();
     let namespace = Namespace::create("volume-token");
     app(&namespace);
-    // Where `/var/run` is a link to `/run`, as in Debian's images, these two are one.
-    let pod = Pod::mounting("app", "app")
-        .with("/spec/automountServiceAccountToken", json!(true))
-        .with(
-            "/spec/containers/0/volumeMounts/0/mountPath",
-            json!("/var/run/secrets"),
-        );
-    pod.run(&namespace);
-    let token = "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace";
-    assert_eq!(
-        namespace.sh("app", token).expect_success(),
-        namespace.name()
-    );
-    let entry = namespace.sh("app", "cat /var/run/secrets/plain");
-    assert_eq!(entry.expect_success(), "p-1");
+    // The token is mounted at `/var/run/secrets/kubernetes.io/serviceaccount`. That is inside the
+    // volume if it is mounted there, or where `/var/run` is a link to `/run`, as in Debian's images.
+    for (name, image, mount_path) in [
+        ("same-path", "busybox:stable", "/var/run/secrets"),
+        ("link", "localhost/var-run-link:stable", "/run/secrets"),
+    ] {
+        let pod = Pod::mounting(name, "app")
+            .with("/spec/automountServiceAccountToken", json!(true))
+            .with("/spec/containers/0/image", json!(image))
+            .with(
+                "/spec/containers/0/volumeMounts/0/mountPath",
+                json!(mount_path),
+            );
+        pod.run(&namespace);
+        let token = "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace";
+        let token = namespace.sh(name, token).expect_success();
+        assert_eq!(token, namespace.name(), "{name}");
+        let entry = namespace.sh(name, &format!("cat {mount_path}/plain"));
+        assert_eq!(entry.expect_success(), "p-1", "{name}");
+    }
 }
 
 #[test]
