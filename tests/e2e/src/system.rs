@@ -52,6 +52,35 @@ impl Part {
         wait_system();
     }
 
+    /// The bytes that the kernel charges to its pod: also what a process wrote that is gone.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "this is how a test fails")]
+    pub fn charged_bytes(&self) -> u64 {
+        // The file's name in version 1 of control groups, and in version 2.
+        let script = format!(
+            "find /sys/fs/cgroup -type d -name '*pod{}*' | while read -r group; do \
+             cat $group/memory.usage_in_bytes $group/memory.current 2>/dev/null; done",
+            self.uid
+        );
+        let found = run("sh", &["-c", &script]).stdout;
+        let bytes = found.lines().filter_map(|line| line.parse().ok()).max();
+        bytes.expect("the pod has a memory control group")
+    }
+
+    /// How often it was started again, and why it ended the last time.
+    #[must_use]
+    pub fn restarts(&self) -> (u64, String) {
+        let path = ["-n", SYSTEM, "get", "pod", &self.name, "-o", "json"];
+        let pod: Value = serde_json::from_str(&kubectl(&path).expect_success()).unwrap_or_default();
+        let container = &pod["status"]["containerStatuses"][0];
+        let reason = &container["lastState"]["terminated"]["reason"];
+        let reason = reason.as_str().unwrap_or_default().to_owned();
+        (
+            container["restartCount"].as_u64().unwrap_or_default(),
+            reason,
+        )
+    }
+
     fn list(component: &str) -> Vec<Self> {
         let selector = format!("app.kubernetes.io/component={component}");
         let path = ["-n", SYSTEM, "get", "pods", "-l", &selector, "-o", "json"];

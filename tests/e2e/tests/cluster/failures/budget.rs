@@ -1,6 +1,6 @@
 //! A node's memory for volumes is used up.
 
-use secretvault_e2e::{Namespace, NodeVolume, Pod, Vault, alone, upgraded};
+use secretvault_e2e::{Namespace, Node, NodeVolume, Part, Pod, Vault, alone, upgraded};
 
 #[test]
 fn a_volume_beyond_the_nodes_budget_is_refused_and_fits_when_another_has_gone() {
@@ -30,3 +30,41 @@ fn a_volume_beyond_the_nodes_budget_is_refused_and_fits_when_another_has_gone() 
     third.wait_ready(&namespace);
     drop(changed);
 }
+
+/// What an agent writes to a volume stays charged to its pod when it dies. With a memory limit that
+/// left no room for all volumes at once, its successors would be killed on start, over and over.
+#[test]
+fn an_agent_that_was_killed_comes_back_beside_volumes_that_are_charged_to_it() {
+    let _lock = alone();
+    let namespace = Namespace::create("failures-charged");
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        let vault = Vault::named(name).text(name, &"x".repeat(512 * 1024));
+        let _ = vault.apply_server_side(&namespace).expect_success();
+    }
+    let budget = "agent.nodeBudget=64Mi,agent.workingSet=24Mi";
+    let changed = upgraded(&["--set", budget]);
+    let node = Node::named("node-a");
+    let pods: Vec<Pod> = (0..PODS)
+        .map(|number| Pod::mounting(&format!("full-{number}"), &names.join(",")).on(node.name()))
+        .collect();
+    // One after the other: what each takes in passing is not what this is about.
+    for pod in &pods {
+        pod.run(&namespace);
+    }
+    let written = PODS * names.len() as u64 * 512 * 1024;
+    assert!(written > 24 * 1024 * 1024, "more than an agent by itself");
+    let agent = Part::agent_on(&node);
+    agent.kill();
+    let charged = agent.charged_bytes();
+    assert!(
+        charged >= written,
+        "{charged} of {written} bytes are charged"
+    );
+    Pod::mounting("next", "a").on(node.name()).run(&namespace);
+    let (restarts, reason) = agent.restarts();
+    assert_eq!((restarts, reason.as_str()), (1, "Error"), "how it ended");
+    drop(changed);
+}
+
+const PODS: u64 = 13;
