@@ -33,7 +33,8 @@ $(CARGO_DENY):
 	@$(TIMED) "installing cargo-deny" cargo install cargo-deny --version 0.20.2 --locked --root $(CACHE)/tools
 
 generate: ## Write the generated files anew: CRDs, and their copies in the chart
-	cargo run --workspace --locked --bin crdgen -- crds/generated charts/secretvault/files/crds
+	cargo build --workspace --locked --bin crdgen
+	$${CARGO_TARGET_DIR:-target}/debug/crdgen crds/generated charts/secretvault/files/crds
 
 release: ## Build the static release binaries into target/images
 	@$(TIMED) "release binaries" tests/build-binaries
