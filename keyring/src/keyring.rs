@@ -1,12 +1,13 @@
 //! A keyring, and how one is made.
 
-use std::fmt;
-use std::iter;
+use std::collections::BTreeSet;
+use std::{fmt, iter, mem};
 
 use jiff::Timestamp;
 use secretvault_envelope::{RandomError, RootKey};
 use zeroize::Zeroizing;
 
+use crate::MAX_KEYS;
 use crate::key::{InvalidKeyText, KEY_TEXT_LEN, Key, KeyId, decode_key, push_key, random_bytes};
 
 /// The keys of the local provider. Wiped on drop; `Debug` shows ids only.
@@ -42,6 +43,30 @@ impl Keyring {
     pub fn import_base64(text: &str, now: Timestamp) -> Result<Self, ImportError> {
         let line = text.strip_suffix('\n').unwrap_or(text);
         Ok(Self::of(decode_key(line)?, now)?)
+    }
+
+    /// Makes a new key and has it wrap from now on. The others go on unwrapping.
+    ///
+    /// # Errors
+    /// The keyring is full, or the kernel gave no random bytes.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<(), RotateError> {
+        if self.keys().count() >= MAX_KEYS {
+            return Err(RotateError::Full);
+        }
+        let next = Key::new(RootKey::generate()?, now)?;
+        let last = mem::replace(&mut self.primary, next);
+        self.others.insert(0, last);
+        Ok(())
+    }
+
+    /// Takes out every key but the primary that `in_use` does not name. What they wrapped is lost
+    /// with them. Returns their ids.
+    pub fn retire(&mut self, in_use: &BTreeSet<KeyId>) -> Vec<KeyId> {
+        let (kept, retired) = mem::take(&mut self.others)
+            .into_iter()
+            .partition::<Vec<_>, _>(|key| in_use.contains(&key.id));
+        self.others = kept;
+        retired.iter().map(|key| key.id).collect()
     }
 
     /// Returns the keyring's own id: the scope of what it wraps.
@@ -90,6 +115,17 @@ impl fmt::Debug for Keyring {
     }
 }
 
+/// Why a keyring got no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// It has as many keys as it may.
+    #[error("the keyring has {MAX_KEYS} keys, the most that it may have: retire some")]
+    Full,
+    /// No key could be made.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
 /// Why no keyring was made around one's own key.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -103,6 +139,8 @@ pub enum ImportError {
 
 #[cfg(test)]
 mod tests {
+    use secretvault_envelope::Plaintext;
+
     use super::*;
 
     #[test]
@@ -130,6 +168,31 @@ mod tests {
             error.to_string(),
             "a key is base64 of 32 bytes, 44 characters; make one with: openssl rand -base64 32"
         );
+    }
+
+    #[test]
+    fn a_rotated_keyring_wraps_with_a_new_key_and_unwraps_with_the_old() {
+        let mut keyring = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+        let (scope, old) = (keyring.id().to_owned(), *keyring.primary_id());
+        let wrapped = keyring.wrap(&Plaintext::from(b"x".as_slice())).unwrap();
+        keyring.rotate(Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(keyring.id(), scope);
+        assert_ne!(*keyring.primary_id(), old);
+        assert!(keyring.unwrap(&wrapped.key_id, &wrapped.wrapped).is_ok());
+        assert_eq!(keyring.retire(&[old].into()), []);
+        assert_eq!(keyring.retire(&BTreeSet::new()), [old]);
+        assert!(keyring.unwrap(&wrapped.key_id, &wrapped.wrapped).is_err());
+        assert_eq!(keyring.key_ids().count(), 1, "the primary stays");
+    }
+
+    #[test]
+    fn a_full_keyring_gets_no_further_key() {
+        let mut keyring = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+        for _ in 1..MAX_KEYS {
+            keyring.rotate(Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let refused = keyring.rotate(Timestamp::UNIX_EPOCH);
+        assert!(matches!(refused, Err(RotateError::Full)), "{refused:?}");
     }
 
     #[test]

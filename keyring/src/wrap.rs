@@ -1,6 +1,8 @@
 //! Wrapping data key payloads with the primary key, and unwrapping them with any.
 
-use secretvault_envelope::{Plaintext, RandomError, SaltedBox, SealError};
+use secretvault_envelope::{
+    DataKeyPayload, Dek, DekId, Plaintext, RandomError, SaltedBox, SealError, VaultBinding,
+};
 
 use crate::{KeyId, Keyring};
 
@@ -42,6 +44,37 @@ impl Keyring {
             .map_err(|_| UnwrapError::DoesNotOpen)?;
         let opened = sealed.open(&key.secret, &self.context(key.id));
         opened.map_err(|_| UnwrapError::DoesNotOpen)
+    }
+
+    /// Wraps a vault's data key with the primary key. The payload says whose it is.
+    ///
+    /// # Errors
+    /// The kernel gave no random bytes.
+    pub fn wrap_data_key(
+        &self,
+        vault: &VaultBinding<'_>,
+        id: DekId,
+        dek: &Dek,
+    ) -> Result<Wrapped, WrapError> {
+        self.wrap(&DataKeyPayload::encode(vault, id, dek))
+    }
+
+    /// Unwraps a vault's data key, with the texts that the vault's object has.
+    ///
+    /// # Errors
+    /// The keyring has no such key, the text does not open with it, or what it holds is another
+    /// vault's data key or one of another id.
+    pub fn unwrap_data_key(
+        &self,
+        vault: &VaultBinding<'_>,
+        id: &str,
+        key_id: &str,
+        wrapped: &str,
+    ) -> Result<Dek, UnwrapError> {
+        let key_id: KeyId = key_id.parse().map_err(|_| UnwrapError::DoesNotOpen)?;
+        let payload = self.unwrap(&key_id, wrapped)?;
+        let id: DekId = id.parse().map_err(|_| UnwrapError::DoesNotOpen)?;
+        DataKeyPayload::decode(&payload, vault, id).map_err(|_| UnwrapError::DoesNotOpen)
     }
 
     fn context(&self, key_id: KeyId) -> Vec<u8> {
@@ -140,6 +173,34 @@ mod tests {
         };
         let error = other.unwrap(&wrapped.key_id, &wrapped.wrapped).unwrap_err();
         assert_eq!(error, UnwrapError::DoesNotOpen);
+    }
+
+    #[test]
+    fn a_data_key_comes_back_for_its_own_vault_and_id_alone() {
+        let keyring = keyring();
+        let (dek, id) = (Dek::generate().unwrap(), DekId::generate().unwrap());
+        let vault = VaultBinding::new(keyring.id(), "shop", "app");
+        let Wrapped { key_id, wrapped } = keyring.wrap_data_key(&vault, id, &dek).unwrap();
+        let unwrap = |name: &str, id: &str, key_id: &str| {
+            let vault = VaultBinding::new(keyring.id(), "shop", name);
+            keyring.unwrap_data_key(&vault, id, key_id, &wrapped)
+        };
+        let (id, key_id) = (id.to_string(), key_id.to_string());
+        assert_eq!(unwrap("app", &id, &key_id), Ok(dek));
+        let other = DekId::generate().unwrap().to_string();
+        for (name, id, key_id) in [
+            ("other", &id, &key_id),
+            ("app", &other, &key_id),
+            ("app", &"x".to_owned(), &key_id),
+            ("app", &id, &"x".to_owned()),
+        ] {
+            let refused = unwrap(name, id, key_id);
+            assert_eq!(
+                refused,
+                Err(UnwrapError::DoesNotOpen),
+                "{name} {id} {key_id}"
+            );
+        }
     }
 
     #[test]
