@@ -16,17 +16,23 @@ pub mod access;
 
 mod yaml;
 
+pub mod placeholders;
+
 pub mod request;
 
 pub mod plan;
 
+pub mod variables;
+
 pub use access::{AccessRule, Subject, admits, allows, rule_for};
 pub use names::{EntryName, FileMode, FilePath, OnDelete, VaultRef};
 pub use pattern::{EntryPattern, NamePattern};
+pub use placeholders::{PlaceholderError, resolve};
 pub use plan::{
     Held, HeldFile, HeldVault, Overridden, Plan, PlannedFile, Refusal, plan, withdrawn,
 };
 pub use request::{Item, ItemPattern, Request, RequestError};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use variables::{VariableError, variables};
 pub use vault::{Collision, EntryKind, FileAttributes, FileRule, Vault};
 pub use yaml::YamlError;

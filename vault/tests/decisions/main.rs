@@ -15,3 +15,4 @@ mod pattern;
 mod plan;
 mod properties;
 mod request;
+mod texts;
