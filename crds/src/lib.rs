@@ -9,6 +9,7 @@ pub mod generate;
 pub mod limits;
 
 mod access;
+mod entries;
 mod files;
 mod key_provider;
 mod parse;
@@ -18,6 +19,7 @@ mod secret_text;
 mod secret_vault;
 
 pub use access::{AccessRule, LabelExpression, LabelOperator, NamespaceRule, PodSelector};
+pub use entries::whole_second;
 pub use files::{FileDefaults, FileRule};
 pub use key_provider::{
     KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyringFile, KeyringSecret, KeyringSource,

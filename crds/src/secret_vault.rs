@@ -251,8 +251,11 @@ pub struct EntryStatus {
     /// When the operator first saw the value that is stored now; absent for a public entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_at: Option<Time>,
-    /// Which sealed text this is: the first 16 hexadecimal digits of the SHA-256 of the envelope,
-    /// which is ciphertext and readable in the object anyway. Absent for a public entry.
+    /// When the operator first saw the value that is stored now; absent for a secret entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Time>,
+    /// Which stored text this is: the first 16 hexadecimal digits of the SHA-256 of the envelope or
+    /// of the public value, both of which are readable in the object anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub revision: Option<String>,

@@ -5,7 +5,8 @@
 //!
 //! 1. [`examine()`] compares the incoming manifest with the stored object and says what is needed:
 //!    which data key ([`KeyNeed`]) and which rights of the requester ([`Rights`]).
-//! 2. The caller checks the rights and fetches the key.
+//! 2. The caller checks the rights; [`Examined::key`] fetches the key from the caller's
+//!    [`KeyProviders`].
 //! 3. [`Examined::seal`] answers with the [`Change`]s that make the manifest fit to be stored.
 //!
 //! # Guarantees
@@ -19,11 +20,13 @@
 mod annotations;
 mod entries;
 mod examine;
+mod keys;
 mod refusal;
 mod sealing;
 mod size;
 
 pub use examine::{Examined, KeyNeed, Manifest, Rights, examine};
+pub use keys::{KeyProvider, KeyProviders, NoKey, NoRandomness, WrappedKey};
 pub use refusal::Refusal;
 pub use sealing::{Change, OpenedKey};
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use secretvault_crds::DataKey;
 use secretvault_crds::limits::MAX_SEALED_TOTAL;
 use secretvault_envelope::{Dek, Envelope, Plaintext, SealError, VaultBinding};
@@ -144,6 +146,22 @@ impl Examined<'_> {
 }
 
 impl Change {
+    /// Makes the change in an object's own parts, and returns what stood there before.
+    pub fn make(
+        &self,
+        spec: &mut Value,
+        annotations: &mut BTreeMap<String, String>,
+    ) -> Option<Value> {
+        let (parent, member) = self.pointer.rsplit_once('/')?;
+        let member = unescape(member);
+        if parent == "/metadata/annotations" {
+            let text = self.value.as_str().unwrap_or_default().to_owned();
+            return annotations.insert(member, text).map(Value::from);
+        }
+        let parent = spec.pointer_mut(parent.strip_prefix("/spec")?)?;
+        parent.as_object_mut()?.insert(member, self.value.clone())
+    }
+
     fn new(path: &[&str], value: Value) -> Self {
         let pointer = path
             .iter()
@@ -163,6 +181,10 @@ impl Change {
 /// Escapes a JSON Pointer segment (RFC 6901 section 3).
 fn escape(segment: &str) -> String {
     segment.replace('~', "~0").replace('/', "~1")
+}
+
+fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
 }
 
 fn to_json(data_key: &DataKey) -> Result<Value, Refusal> {

@@ -52,29 +52,13 @@ impl Object {
 
     fn change(&mut self, changes: Vec<Change>) {
         for change in changes {
-            if let Some(annotation) = change.pointer.strip_prefix("/metadata/annotations/") {
-                let key = annotation.replace("~1", "/");
-                self.annotations
-                    .insert(key, change.value.as_str().unwrap().into());
-            } else {
-                set(
-                    &mut self.spec,
-                    change.pointer.strip_prefix("/spec").unwrap(),
-                    change.value,
-                );
-            }
+            change.make(&mut self.spec, &mut self.annotations);
         }
     }
 
     fn value(&self, map: &str, entry: &str) -> &str {
         self.spec[map][entry].as_str().unwrap()
     }
-}
-
-fn set(spec: &mut Value, pointer: &str, value: Value) {
-    let (parent, member) = pointer.rsplit_once('/').unwrap();
-    let member = member.replace("~1", "/").replace("~0", "~");
-    spec.pointer_mut(parent).unwrap()[member] = value;
 }
 
 fn key() -> OpenedKey {

@@ -3,7 +3,7 @@ use json_patch::{AddOperation, Patch, PatchOperation};
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube::core::response::{Status, StatusCause, StatusDetails};
-use secretvault_seal::{Change, Refusal};
+use secretvault_seal::{Change, NoKey, Refusal};
 
 use crate::keys::KeyError;
 
@@ -31,6 +31,15 @@ pub(crate) enum Denied {
     /// The patch could not be built.
     #[error("the sealed manifest could not be written")]
     Unwritable,
+}
+
+impl From<NoKey<KeyError>> for Denied {
+    fn from(error: NoKey<KeyError>) -> Self {
+        match error {
+            NoKey::Provider(error) => error.into(),
+            NoKey::Refused(refusal) => refusal.into(),
+        }
+    }
 }
 
 impl Denied {

@@ -6,7 +6,6 @@
 //! new time, and its new place among notes that are sorted by time, would be a new
 //! `resourceVersion` and an event for every watcher.
 
-use json_patch::jsonptr::Token;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::core::DynamicObject;
 use secretvault_seal::Change;
@@ -14,24 +13,13 @@ use serde_json::Value;
 
 /// Makes the changes in the object itself, and gives `take` what stood there before.
 pub(super) fn apply(object: &mut DynamicObject, changes: &[Change], take: impl Fn(Value)) {
-    for change in changes {
-        let (parent, member) = change.pointer.rsplit_once('/').unwrap_or_default();
-        let member = Token::from_encoded(member)
-            .map_or_else(|_| member.into(), |it| it.decoded().into_owned());
-        let before = match parent {
-            "/metadata/annotations" => {
-                let text = change.value.as_str().unwrap_or_default().to_owned();
-                let annotations = object.metadata.annotations.get_or_insert_default();
-                annotations.insert(member, text).map(Value::from)
-            }
-            _ => object
-                .data
-                .pointer_mut(parent)
-                .and_then(Value::as_object_mut)
-                .and_then(|fields| fields.insert(member, change.value.clone())),
-        };
-        before.into_iter().for_each(&take);
+    let mut annotations = object.metadata.annotations.take().unwrap_or_default();
+    if let Some(spec) = object.data.get_mut("spec") {
+        let before = changes.iter();
+        let before = before.filter_map(|change| change.make(spec, &mut annotations));
+        before.for_each(take);
     }
+    object.metadata.annotations = Some(annotations).filter(|it| !it.is_empty());
 }
 
 /// The change that brings the stored managers back, if their times and order are all that the

@@ -7,18 +7,15 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use secretvault_crds::DataKey;
-use secretvault_envelope::{Dek, DekId, VaultBinding};
-use secretvault_seal::{Change, Examined, KeyNeed, Manifest, OpenedKey, Refusal, examine};
+use secretvault_seal::{Change, Manifest, examine};
 use serde_json::Value;
-use subtle::ConstantTimeEq as _;
 use tracing::{info, warn};
 use zeroize::Zeroize;
 
 use super::answer::{Denied, answer};
 use super::repeated;
 use super::rights::{Requester, check};
-use crate::keys::{KeyError, Providers};
+use crate::keys::Providers;
 
 /// The vault webhook.
 #[derive(Clone)]
@@ -102,27 +99,8 @@ impl Webhook {
             vault: incoming.name,
         };
         check(&self.client, &requester, examined.rights()).await?;
-        let key = self.key(&examined, namespace, incoming.name).await?;
+        let key = examined.key(&self.providers).await?;
         Ok(examined.seal(key.as_ref())?)
-    }
-
-    async fn key(
-        &self,
-        examined: &Examined<'_>,
-        namespace: &str,
-        vault: &str,
-    ) -> Result<Option<OpenedKey>, Denied> {
-        let place = Place {
-            providers: &self.providers,
-            namespace,
-            vault,
-        };
-        match examined.need() {
-            KeyNeed::Compare { incoming, stored } => place.same(incoming, stored).await.map(Some),
-            KeyNeed::New { provider } => Ok(Some(place.new_key(provider).await?)),
-            KeyNeed::Nothing => Ok(None),
-            KeyNeed::Unwrap(data_key) => place.open(data_key).await.map(Some),
-        }
     }
 
     fn record(
@@ -156,68 +134,6 @@ impl Webhook {
                     "vault refused"
                 );
             }
-        }
-    }
-}
-
-/// The vault whose data key is asked for, and where.
-struct Place<'a> {
-    providers: &'a Providers,
-    namespace: &'a str,
-    vault: &'a str,
-}
-
-impl Place<'_> {
-    async fn open(&self, data_key: &DataKey) -> Result<OpenedKey, Denied> {
-        let provider = self.providers.find(&data_key.provider).await?;
-        let scope = provider.scope().to_owned();
-        match provider.unwrap(&self.binding(&scope), data_key).await {
-            Ok(dek) => Ok(OpenedKey {
-                dek,
-                data_key: data_key.clone(),
-                scope,
-            }),
-            Err(KeyError::DoesNotOpen) => Err(Refusal::ForeignDataKey.into()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Opens both wrapped keys and accepts the incoming one only if it is the stored one.
-    async fn same(&self, incoming: &DataKey, stored: &DataKey) -> Result<OpenedKey, Denied> {
-        let incoming = self.open(incoming).await?;
-        let stored = self.open(stored).await?;
-        if bool::from(incoming.dek.ct_eq(&stored.dek)) {
-            Ok(stored)
-        } else {
-            Err(Refusal::ForeignDataKey.into())
-        }
-    }
-
-    async fn new_key(&self, provider_name: &str) -> Result<OpenedKey, KeyError> {
-        let provider = self.providers.find(provider_name).await?;
-        let scope = provider.scope().to_owned();
-        let dek = Dek::generate().map_err(|_| KeyError::Randomness)?;
-        let id = DekId::generate().map_err(|_| KeyError::Randomness)?;
-        let wrapped = provider.wrap(&self.binding(&scope), id, &dek).await?;
-        let data_key = DataKey {
-            provider: provider_name.to_owned(),
-            key_id: wrapped.key_id,
-            id: id.to_string(),
-            wrapped: wrapped.wrapped,
-            rekey: 0,
-        };
-        Ok(OpenedKey {
-            dek,
-            data_key,
-            scope,
-        })
-    }
-
-    fn binding<'a>(&'a self, scope: &'a str) -> VaultBinding<'a> {
-        VaultBinding {
-            scope,
-            namespace: self.namespace,
-            vault: self.vault,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The condition `Ready`: what it says, and since when.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use secretvault_crds::api::CONDITION_READY;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use secretvault_crds::{api::CONDITION_READY, whole_second};
 
 /// What the condition `Ready` is to say.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,11 +45,6 @@ pub(super) fn ready_of(conditions: &[Condition]) -> Option<&Condition> {
         .find(|condition| condition.type_ == CONDITION_READY)
 }
 
-/// A moment as the API writes it.
-pub(super) fn whole_second(now: Timestamp) -> Time {
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
-}
-
 /// At most so many bytes of a text, with an ellipsis where something is cut.
 pub(super) fn shortened(mut text: String, most: usize) -> String {
     if text.len() > most {
@@ -77,6 +72,8 @@ const MOST_NAMES: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
 
     fn ready(ready: bool) -> Ready {

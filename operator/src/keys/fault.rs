@@ -1,4 +1,5 @@
 use secretvault_keyring::{KeyringError, UnwrapError, WrapError};
+use secretvault_seal::NoRandomness;
 
 /// Why a provider is not usable. Holds no key material; safe for conditions and messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +102,12 @@ impl KeyError {
                 key_id: key_id.to_string(),
             },
         }
+    }
+}
+
+impl From<NoRandomness> for KeyError {
+    fn from(_: NoRandomness) -> Self {
+        Self::Randomness
     }
 }
 

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 
 pub use fault::{KeyError, KeyFault, ProviderFault};
 pub use local::Source;
-pub use provider::{Provider, Wrapped};
+pub use provider::Provider;
 use rounds::Rounds;
 
 /// What is known of one provider: usable, or with its fault.

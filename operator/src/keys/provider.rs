@@ -1,8 +1,11 @@
-use secretvault_crds::DataKey;
-use secretvault_envelope::{DataKeyPayload, Dek, DekId, VaultBinding};
-use secretvault_keyring::{KeyId, Keyring};
+use std::sync::Arc;
 
-use super::{KeyError, local::Source};
+use secretvault_crds::DataKey;
+use secretvault_envelope::{Dek, DekId, VaultBinding};
+use secretvault_keyring::Keyring;
+use secretvault_seal::{KeyProvider, KeyProviders, WrappedKey};
+
+use super::{KeyError, Providers, local::Source};
 
 /// A usable key provider.
 pub struct Provider {
@@ -13,15 +16,6 @@ pub struct Provider {
 /// What holds the KEK.
 enum Backend {
     Local { keyring: Keyring, source: Source },
-}
-
-/// A wrapped data key and the id of the KEK that wrapped it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrapped {
-    /// The KEK's id.
-    pub key_id: String,
-    /// The provider's own text form.
-    pub wrapped: String,
 }
 
 impl Provider {
@@ -43,12 +37,11 @@ impl Provider {
         vault: &VaultBinding<'_>,
         id: DekId,
         dek: &Dek,
-    ) -> Result<Wrapped, KeyError> {
-        let payload = DataKeyPayload::encode(vault, id, dek);
+    ) -> Result<WrappedKey, KeyError> {
         match &self.backend {
             Backend::Local { keyring, .. } => {
-                let wrapped = keyring.wrap(&payload)?;
-                Ok(Wrapped {
+                let wrapped = keyring.wrap_data_key(vault, id, dek)?;
+                Ok(WrappedKey {
                     key_id: wrapped.key_id.to_string(),
                     wrapped: wrapped.wrapped,
                 })
@@ -65,16 +58,17 @@ impl Provider {
         vault: &VaultBinding<'_>,
         data_key: &DataKey,
     ) -> Result<Dek, KeyError> {
-        let payload = match &self.backend {
-            Backend::Local { keyring, .. } => {
-                let key_id: KeyId = data_key.key_id.parse().map_err(|_| KeyError::DoesNotOpen)?;
-                keyring
-                    .unwrap(&key_id, &data_key.wrapped)
-                    .map_err(|error| KeyError::from_unwrap(&self.name, error))?
-            }
-        };
-        let id: DekId = data_key.id.parse().map_err(|_| KeyError::DoesNotOpen)?;
-        DataKeyPayload::decode(&payload, vault, id).map_err(|_| KeyError::DoesNotOpen)
+        let DataKey {
+            id,
+            key_id,
+            wrapped,
+            ..
+        } = data_key;
+        match &self.backend {
+            Backend::Local { keyring, .. } => keyring
+                .unwrap_data_key(vault, id, key_id, wrapped)
+                .map_err(|error| KeyError::from_unwrap(&self.name, error)),
+        }
     }
 
     /// The scope that is part of every binding under this provider.
@@ -99,5 +93,42 @@ impl Provider {
         match &self.backend {
             Backend::Local { source, .. } => source,
         }
+    }
+}
+
+impl KeyProvider for Provider {
+    type Error = KeyError;
+
+    fn scope(&self) -> &str {
+        Self::scope(self)
+    }
+
+    async fn wrap(
+        &self,
+        vault: &VaultBinding<'_>,
+        id: DekId,
+        dek: &Dek,
+    ) -> Result<WrappedKey, KeyError> {
+        Self::wrap(self, vault, id, dek).await
+    }
+
+    async fn unwrap(
+        &self,
+        vault: &VaultBinding<'_>,
+        data_key: &DataKey,
+    ) -> Result<Option<Dek>, KeyError> {
+        match Self::unwrap(self, vault, data_key).await {
+            Ok(dek) => Ok(Some(dek)),
+            Err(KeyError::DoesNotOpen) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl KeyProviders for Providers {
+    type Provider = Arc<Provider>;
+
+    async fn find(&self, name: &str) -> Result<Arc<Provider>, KeyError> {
+        Self::find(self, name).await
     }
 }

@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use secretvault_crds::{DataKey, SecretVaultSpec};
+use secretvault_crds::DataKey;
 use secretvault_delivery::MAX_MESSAGE_BYTES;
 use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
 use secretvault_envelope::{Dek, Envelope, VaultBinding};
@@ -151,7 +149,12 @@ impl<'a> Opened<'a> {
 
     fn file(&self, file: &PlannedFile) -> Result<v1::File, Denied> {
         let content = match file.kind {
-            EntryKind::Public => self.public(&file.entry).map(Content::Public),
+            EntryKind::Public => self
+                .seen
+                .object
+                .spec
+                .public(file.entry.as_str())
+                .map(Content::Public),
             EntryKind::Secret => self.sealed(&file.entry)?.map(Content::Sealed),
         };
         Ok(v1::File {
@@ -166,19 +169,8 @@ impl<'a> Opened<'a> {
         })
     }
 
-    fn public(&self, entry: &EntryName) -> Option<Vec<u8>> {
-        let spec = &self.seen.object.spec;
-        match spec.public_data.get(entry.as_str()) {
-            Some(text) => Some(text.clone().into_bytes()),
-            None => {
-                let text = spec.public_binary_data.get(entry.as_str())?;
-                BASE64_STANDARD.decode(text).ok()
-            }
-        }
-    }
-
     fn sealed(&self, entry: &EntryName) -> Result<Option<Sealed>, Denied> {
-        let (Some(text), Some(key)) = (sealed_text(&self.seen.object.spec, entry), &self.key)
+        let (Some(text), Some(key)) = (self.seen.object.spec.secret(entry.as_str()), &self.key)
         else {
             return Ok(None);
         };
@@ -238,14 +230,6 @@ impl<'a> OpenedKey<'a> {
 
 fn binding<'a>(scope: &'a str, vault: &'a VaultRef) -> VaultBinding<'a> {
     VaultBinding::new(scope, &vault.namespace, &vault.name)
-}
-
-fn sealed_text<'a>(spec: &'a SecretVaultSpec, entry: &EntryName) -> Option<&'a str> {
-    let text = spec
-        .data
-        .get(entry.as_str())
-        .or_else(|| spec.binary_data.get(entry.as_str()))?;
-    Some(text.expose())
 }
 
 fn content_size(file: &v1::File) -> usize {

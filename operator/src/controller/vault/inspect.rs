@@ -50,7 +50,7 @@ impl Verdict {
 /// Opens every secret entry.
 pub(super) async fn inspect(vault: &SecretVault, providers: &Providers) -> Verdict {
     let spec = &vault.spec;
-    if secrets(spec).next().is_none() {
+    if spec.secrets().next().is_none() {
         let public = spec.public_data.len() + spec.public_binary_data.len();
         return if public == 0 {
             Verdict::Empty
@@ -82,7 +82,10 @@ async fn open(vault: &SecretVault, providers: &Providers) -> Result<Vec<String>,
     let name = meta.name.as_deref().unwrap_or_default();
     let binding = VaultBinding::new(provider.scope(), namespace, name);
     let dek = provider.unwrap(&binding, data_key).await?;
-    let damaged = secrets(&vault.spec).filter(|(entry, text)| !opens(&dek, binding, entry, text));
+    let damaged = vault
+        .spec
+        .secrets()
+        .filter(|(entry, text)| !opens(&dek, binding, entry, text));
     Ok(damaged.map(|(entry, _)| entry.to_owned()).collect())
 }
 
@@ -92,15 +95,7 @@ fn opens(dek: &Dek, vault: VaultBinding<'_>, entry: &str, text: &str) -> bool {
 }
 
 fn all(spec: &SecretVaultSpec) -> Vec<String> {
-    secrets(spec).map(|(entry, _)| entry.to_owned()).collect()
-}
-
-/// The secret entries and their envelopes, sorted by name within each map.
-pub(super) fn secrets(spec: &SecretVaultSpec) -> impl Iterator<Item = (&str, &str)> {
-    spec.data
-        .iter()
-        .chain(&spec.binary_data)
-        .map(|(name, text)| (name.as_str(), text.expose()))
+    spec.secrets().map(|(entry, _)| entry.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
 //! What the status of a vault is to say, and what is worth an Event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultSpec, SecretVaultStatus};
-use sha2::{Digest, Sha256};
+use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultStatus};
 
 use super::{
     super::{
-        condition::{Ready, listed, ready_of, whole_second},
+        condition::{Ready, listed, ready_of},
         events::News,
     },
-    inspect::{Verdict, secrets},
+    inspect::Verdict,
 };
 
 /// The status that a vault should have.
@@ -19,7 +18,7 @@ pub(super) fn status(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> 
     let before = vault.status.as_ref();
     let generation = vault.metadata.generation;
     let known = before.and_then(|before| ready_of(&before.conditions));
-    let entries = entries(&vault.spec, before, now);
+    let entries = vault.spec.entry_statuses(before, now);
     SecretVaultStatus {
         observed_generation: generation,
         conditions: vec![ready(verdict, &entries).condition(generation, known, now)],
@@ -82,67 +81,6 @@ fn ready(verdict: &Verdict, entries: &[EntryStatus]) -> Ready {
     }
 }
 
-/// The entries by name. Since when a value is sealed is kept while its envelope is the same.
-fn entries(
-    spec: &SecretVaultSpec,
-    before: Option<&SecretVaultStatus>,
-    now: Timestamp,
-) -> Vec<EntryStatus> {
-    let before = before.map_or(&[][..], |before| &before.entries);
-    let known: BTreeMap<&str, &EntryStatus> = before
-        .iter()
-        .map(|entry| (entry.name.as_str(), entry))
-        .collect();
-    let key_id = spec
-        .data_key
-        .as_ref()
-        .map(|data_key| data_key.key_id.clone());
-    let secret = secrets(spec).map(|(name, envelope)| {
-        let revision = Some(revision(envelope));
-        let same = known.get(name).filter(|known| known.revision == revision);
-        let since = same.and_then(|known| known.sealed_at.clone());
-        let sealed_at = since.unwrap_or_else(|| whole_second(now));
-        (
-            name,
-            EntryStatus {
-                name: name.to_owned(),
-                kind: EntryKind::Secret,
-                key_id: key_id.clone(),
-                sealed_at: Some(sealed_at),
-                revision,
-            },
-        )
-    });
-    let public = spec
-        .public_data
-        .keys()
-        .chain(spec.public_binary_data.keys())
-        .map(|name| {
-            (
-                name.as_str(),
-                EntryStatus {
-                    name: name.clone(),
-                    kind: EntryKind::Public,
-                    key_id: None,
-                    sealed_at: None,
-                    revision: None,
-                },
-            )
-        });
-    let sorted: BTreeMap<&str, EntryStatus> = public.chain(secret).collect();
-    sorted.into_values().collect()
-}
-
-/// Which envelope it is. An envelope is ciphertext, so that this tells nothing of the value.
-fn revision(envelope: &str) -> String {
-    let digest = Sha256::digest(envelope.as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// The entries that have another envelope, and those that are gone.
 fn resealed(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Option<News> {
     let before = before.map_or(&[][..], |before| &before.entries);
@@ -177,9 +115,9 @@ fn resealed(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Op
 fn revisions(entries: &[EntryStatus]) -> BTreeSet<(&str, &str)> {
     let sealed = entries
         .iter()
-        .filter_map(|entry| Some((entry, entry.revision.as_deref()?)));
+        .filter(|entry| entry.kind == EntryKind::Secret);
     sealed
-        .map(|(entry, revision)| (entry.name.as_str(), revision))
+        .filter_map(|entry| Some((entry.name.as_str(), entry.revision.as_deref()?)))
         .collect()
 }
 
@@ -189,7 +127,7 @@ const SEALED: &str = "Sealed";
 
 #[cfg(test)]
 mod tests {
-    use secretvault_crds::DataKey;
+    use secretvault_crds::{DataKey, SecretVaultSpec};
 
     use super::*;
 
@@ -302,7 +240,9 @@ mod tests {
           },
           {
             "name": "host",
-            "kind": "Public"
+            "kind": "Public",
+            "changedAt": "1970-01-01T00:00:00Z",
+            "revision": "7bdc25d1694ef984"
           }
         ]
         "#);
