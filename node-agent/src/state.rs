@@ -12,6 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::fs::statfs;
+use secretvault_volume::TMPFS;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::{
     csi::{Attributes, PodReference, PodToken, PublishRequest},
     release::Held,
-    volume::{TMPFS, TargetPath},
+    volume::TargetPath,
 };
 
 /// One volume of one pod.

@@ -4,12 +4,13 @@ use std::io;
 
 use prometheus_client::encoding::EncodeLabelValue;
 use secretvault_vault::FilePath;
+use secretvault_volume::PathCollision;
 use tonic::{Code, Status};
 
 use crate::{
     csi::RequestError,
     release::{DenialReason, ReleaseError},
-    volume::{BudgetError, PathCollision, VolumeError},
+    volume::{BudgetError, VolumeError},
 };
 
 /// A publish or a refresh that came to nothing.

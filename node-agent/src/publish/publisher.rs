@@ -6,6 +6,7 @@ use std::{
 };
 
 use prometheus_client::encoding::EncodeLabelValue;
+use secretvault_volume::Usage;
 use tokio::{sync::OwnedMutexGuard, task::spawn_blocking, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, instrument};
@@ -21,7 +22,7 @@ use crate::{
     metrics::Metrics,
     release::{Held, Operator},
     state::Record,
-    volume::{TargetPath, Usage},
+    volume::TargetPath,
 };
 
 /// What became of a publish that kubelet hears a yes to.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secretvault_volume::Change;
 use tokio::{sync::OwnedMutexGuard, task::JoinSet};
 use tracing::{debug, info, instrument, warn};
 
@@ -17,7 +18,7 @@ use crate::{
     csi::PublishRequest,
     release::{Held, Opened, open, question},
     state::Record,
-    volume::{Change, TargetPath},
+    volume::TargetPath,
 };
 
 impl Publisher {

@@ -8,15 +8,13 @@ use std::{
 
 use jiff::Timestamp;
 use secretvault_vault::FilePath;
+use secretvault_volume::{Change, Contents, File, GenerationName, Usage, Volume};
 
 use super::PublishError;
 use crate::{
     release::Opened,
     state::{Record, Store},
-    volume::{
-        Attached, Budget, Change, Contents, File, GenerationName, Layer, TargetPath, Usage,
-        VolumeError,
-    },
+    volume::{Attached, Budget, Layer, TargetPath, VolumeError},
 };
 
 /// Volumes, their records, their budget.
@@ -91,7 +89,7 @@ impl Shelf {
         let target = &record.request.target;
         let contents = Contents::new(opened.files)?;
         self.budget()
-            .reserve(target, self.layer.room_for(&contents).bytes)?;
+            .reserve(target, Volume::room_for(&contents).bytes)?;
         let attached = self.remember(record).and_then(|()| {
             let name = generation_name()?;
             Ok(self.layer.attach(target, &contents, &name)?)

@@ -3,9 +3,9 @@
 use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
 use secretvault_envelope::{Binding, EntryKey, Envelope, Plaintext};
 use secretvault_vault::{EntryName, FileMode, FilePath, names::MAX_OWNER_ID};
+use secretvault_volume::File;
 
 use super::{Held, HeldFile, HeldVault, ReleaseError};
-use crate::volume::File;
 
 /// What a volume must hold, opened.
 #[derive(Debug)]

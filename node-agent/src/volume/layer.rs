@@ -7,16 +7,17 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, fstatfs, mkdirat, unlinkat},
+    fs::{AtFlags, Mode, mkdirat, unlinkat},
     io::Errno,
-    param::page_size,
+};
+use secretvault_volume::{
+    Change, Contents, GenerationName, Room, SOURCE, Usage, Volume, mountinfo, noswap_works,
 };
 
 use super::{
-    Contents, KubeletDir, Room, TargetPath, VolumeError, generation,
-    mount::{self, Occupant},
-    mountinfo, size,
-    wipe::{self, Overwrite},
+    KubeletDir, TargetPath, VolumeError,
+    occupant::{self, Occupant},
+    target::MOUNT,
 };
 
 /// The volumes of this node, as the kernel has them: nothing is remembered here.
@@ -30,25 +31,7 @@ pub struct Layer {
 #[derive(Debug)]
 pub struct Attached {
     target: TargetPath,
-    root: OwnedFd,
-}
-
-/// What an update came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A new generation is in force.
-    Swapped,
-    /// Content, owners and modes were right already.
-    Unchanged,
-}
-
-/// How full a volume is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// What it may hold.
-    pub room: Room,
-    /// What it holds.
-    pub used: Room,
+    volume: Volume,
 }
 
 impl Layer {
@@ -59,7 +42,7 @@ impl Layer {
     pub fn open(kubelet_dir: &Path) -> io::Result<Self> {
         Ok(Self {
             kubelet: KubeletDir::open(kubelet_dir)?,
-            noswap: mount::noswap_works(),
+            noswap: noswap_works(),
         })
     }
 
@@ -80,7 +63,7 @@ impl Layer {
     pub fn targets(&self) -> io::Result<Vec<TargetPath>> {
         let ours = mountinfo::read()?
             .into_iter()
-            .filter(|mount| mount.is_named(mount::SOURCE));
+            .filter(|mount| mount.is_named(SOURCE));
         let mut targets: Vec<TargetPath> = ours
             .filter_map(|mount| TargetPath::parse(self.kubelet.path(), mount.point.to_str()?).ok())
             .collect();
@@ -102,16 +85,11 @@ impl Layer {
             Occupant::Foreign => Err(VolumeError::Foreign {
                 target: target.clone(),
             }),
-            Occupant::Ours(root) => Ok(Some(Attached {
+            Occupant::Ours(volume) => Ok(Some(Attached {
                 target: target.clone(),
-                root,
+                volume,
             })),
         }
-    }
-
-    /// The room that a volume with these contents needs.
-    pub fn room_for(&self, contents: &Contents) -> Room {
-        size::at_rest(contents, page_size() as u64)
     }
 
     /// Makes a volume and attaches it, filled, at a target on which nothing is mounted. A
@@ -133,12 +111,14 @@ impl Layer {
         let parent = self.parent(target)?.ok_or_else(|| VolumeError::NoParent {
             target: target.clone(),
         })?;
-        let filled = self.filled(contents, name).map_err(failed("write"))?;
-        match mkdirat(&parent, mount_name(), Mode::from_raw_mode(0o750)) {
+        let volume = Volume::create(contents, name, self.noswap).map_err(failed("write"))?;
+        match mkdirat(&parent, MOUNT, Mode::from_raw_mode(0o750)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(failed("make")(error.into())),
         }
-        mount::attach(&filled, parent.as_fd()).map_err(failed("mount"))
+        volume
+            .attach(parent.as_fd(), MOUNT)
+            .map_err(failed("mount"))
     }
 
     /// Empties the volume at a target, detaches it, and removes the directory.
@@ -157,14 +137,14 @@ impl Layer {
             match inspect(&parent, target)? {
                 Occupant::Missing => return Ok(()),
                 Occupant::Directory => {
-                    let removed = unlinkat(&parent, mount_name(), AtFlags::REMOVEDIR);
+                    let removed = unlinkat(&parent, MOUNT, AtFlags::REMOVEDIR);
                     return removed.map_err(|error| failure("remove", target)(error.into()));
                 }
                 Occupant::Foreign => break,
-                Occupant::Ours(root) => {
+                Occupant::Ours(volume) => {
                     // A value that could not be overwritten must not stay mounted for it.
-                    let emptied = empty(&root).map_err(failure("empty", target));
-                    mount::detach(parent.as_fd()).map_err(failure("unmount", target))?;
+                    let emptied = volume.empty().map_err(failure("empty", target));
+                    occupant::detach(parent.as_fd()).map_err(failure("unmount", target))?;
                     emptied?;
                 }
             }
@@ -179,14 +159,6 @@ impl Layer {
             .parent_of(target)
             .map_err(failure("find", target))
     }
-
-    fn filled(&self, contents: &Contents, name: &GenerationName) -> io::Result<OwnedFd> {
-        let mount = mount::create(self.room_for(contents), self.noswap)?;
-        generation::prepare_root(mount.as_fd())?;
-        generation::write(mount.as_fd(), &name.0, contents)?;
-        generation::enter(mount.as_fd(), &name.0, contents)?;
-        Ok(mount)
-    }
 }
 
 impl Attached {
@@ -195,7 +167,7 @@ impl Attached {
     /// # Errors
     /// As the kernel answers.
     pub fn usage(&self) -> Result<Usage, VolumeError> {
-        usage(&self.root).map_err(self.failed("measure"))
+        self.volume.usage().map_err(self.failed("measure"))
     }
 
     /// What the volume holds now.
@@ -203,7 +175,7 @@ impl Attached {
     /// # Errors
     /// As the kernel answers; or somebody else has written there.
     pub fn contents(&self) -> Result<Contents, VolumeError> {
-        self.read().map_err(self.failed("read"))
+        self.volume.contents().map_err(self.failed("read"))
     }
 
     /// The room that the volume needs while these contents take the place of what it holds.
@@ -211,10 +183,9 @@ impl Attached {
     /// # Errors
     /// As the kernel answers.
     pub fn room_to_change(&self, contents: &Contents) -> Result<Room, VolumeError> {
-        let (usage, page) = (self.usage()?, page_size() as u64);
-        let beside = size::beside(usage.used, contents, page);
-        // Not less than a new volume would get: what can be changed can also be attached anew.
-        Ok(beside.max(size::at_rest(contents, page)).max(usage.room))
+        self.volume
+            .room_to_change(contents)
+            .map_err(self.failed("measure"))
     }
 
     /// Puts these contents in the place of what the volume holds, all at once.
@@ -230,34 +201,9 @@ impl Attached {
         room: Room,
         name: &GenerationName,
     ) -> Result<Change, VolumeError> {
-        self.swap(contents, room, name)
+        self.volume
+            .update(contents, room, name)
             .map_err(self.failed("update"))
-    }
-
-    fn swap(&self, contents: &Contents, room: Room, name: &GenerationName) -> io::Result<Change> {
-        let clone = mount::writable_clone(&self.root)?;
-        let root = clone.as_fd();
-        let last = generation::current(root)?;
-        generation::remove_others(root, last.as_deref())?;
-        if last.is_some() && self.read().is_ok_and(|held| held == *contents) {
-            generation::link_top_names(root, &contents.top_names())?;
-            return Ok(Change::Unchanged);
-        }
-        mount::resize(&clone, room)?;
-        generation::write(root, &name.0, contents)?;
-        generation::enter(root, &name.0, contents)?;
-        generation::remove_others(root, Some(&name.0))?;
-        // Fails while a reader holds the last generation open; the next update tries again.
-        let _ = mount::resize(&clone, size::at_rest(contents, page_size() as u64));
-        Ok(Change::Swapped)
-    }
-
-    fn read(&self) -> io::Result<Contents> {
-        let root = generation::open_directory(self.root.as_fd(), ".")?;
-        match generation::current(root.as_fd())? {
-            Some(name) => generation::read(root.as_fd(), &name),
-            None => Ok(Contents::default()),
-        }
     }
 
     fn failed(&self, doing: &'static str) -> impl FnOnce(io::Error) -> VolumeError {
@@ -265,42 +211,8 @@ impl Attached {
     }
 }
 
-/// What a generation's directory is called.
-#[derive(Clone, Debug)]
-pub struct GenerationName(String);
-
-impl GenerationName {
-    /// As Kubernetes' AtomicWriter names them: by time, for people, and by chance, so that no two
-    /// are the same.
-    pub fn new(now: jiff::Timestamp, chance: u32) -> Self {
-        Self(format!(
-            "..{}.{chance:08x}",
-            now.strftime("%Y_%m_%d_%H_%M_%S")
-        ))
-    }
-}
-
 fn inspect(parent: &OwnedFd, target: &TargetPath) -> Result<Occupant, VolumeError> {
-    mount::inspect(parent.as_fd()).map_err(failure("look at", target))
-}
-
-fn empty(root: &OwnedFd) -> io::Result<()> {
-    let clone = mount::writable_clone(root)?;
-    wipe::clear(clone.as_fd(), Overwrite::Always)
-}
-
-fn usage(root: &OwnedFd) -> io::Result<Usage> {
-    let status = fstatfs(root)?;
-    let block = u64::try_from(status.f_bsize).map_err(io::Error::other)?;
-    let room = Room {
-        bytes: status.f_blocks * block,
-        inodes: status.f_files,
-    };
-    let used = Room {
-        bytes: status.f_blocks.saturating_sub(status.f_bfree) * block,
-        inodes: status.f_files.saturating_sub(status.f_ffree),
-    };
-    Ok(Usage { room, used })
+    occupant::inspect(parent.as_fd()).map_err(failure("look at", target))
 }
 
 fn failure(doing: &'static str, target: &TargetPath) -> impl FnOnce(io::Error) -> VolumeError {
@@ -310,10 +222,6 @@ fn failure(doing: &'static str, target: &TargetPath) -> impl FnOnce(io::Error) -
         target,
         source,
     }
-}
-
-fn mount_name() -> &'static str {
-    super::target::MOUNT
 }
 
 /// We never stack mounts; this many are taken away where somebody did.

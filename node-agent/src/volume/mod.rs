@@ -1,32 +1,18 @@
-//! The volume on the node: a tmpfs of its own for each, filled before anyone sees it, changed by
-//! an atomic swap, emptied before it goes. Knows nothing of vaults, tokens or kubelet's calls.
+//! The node's volumes: the places where they may be, the room that they have together, what is
+//! there already, and one that comes, changes or goes. What is in a volume: [`secretvault_volume`].
+//! Knows nothing of vaults, tokens or kubelet's calls.
 
 mod target;
 
-mod contents;
-
-mod size;
-
 mod budget;
 
-mod sys;
-
-mod mountinfo;
-
-mod mount;
-
-mod generation;
-
-mod wipe;
+mod occupant;
 
 mod error;
 
 mod layer;
 
 pub use budget::{Budget, BudgetError};
-pub use contents::{Contents, File, PathCollision};
 pub use error::VolumeError;
-pub use layer::{Attached, Change, GenerationName, Layer, Usage};
-pub(crate) use mount::TMPFS;
-pub use size::Room;
+pub use layer::{Attached, Layer};
 pub use target::{KubeletDir, TargetPath, TargetPathError};

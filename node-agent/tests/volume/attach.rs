@@ -6,7 +6,8 @@ use std::{
     path::Path,
 };
 
-use secretvault_node_agent::volume::{File, VolumeError};
+use secretvault_node_agent::volume::VolumeError;
+use secretvault_volume::File;
 
 use crate::node::{contents, file, files, on_a_node, one};
 

@@ -12,9 +12,8 @@ use rustix::mount::{
     unmount,
 };
 use secretvault_envelope::Plaintext;
-use secretvault_node_agent::volume::{
-    Change, Contents, File, GenerationName, Layer, TargetPath, VolumeError,
-};
+use secretvault_node_agent::volume::{Layer, TargetPath, VolumeError};
+use secretvault_volume::{Change, Contents, File, GenerationName};
 
 /// A node with one pod, whose directory is shared as kubelet's is.
 pub(crate) struct Node {

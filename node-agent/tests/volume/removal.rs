@@ -9,7 +9,8 @@ use std::{
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
 };
-use secretvault_node_agent::volume::{Change, VolumeError};
+use secretvault_node_agent::volume::VolumeError;
+use secretvault_volume::Change;
 
 use crate::node::{contents, on_a_node, writable};
 

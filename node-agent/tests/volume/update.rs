@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, symlink},
 };
 
-use secretvault_node_agent::volume::{Change, File};
+use secretvault_volume::{Change, File};
 
 use crate::node::{contents, file, files, name, on_a_node, one, writable};
 

@@ -1,4 +1,4 @@
-//! The system calls that no crate wraps: the only unsafe code of the agent.
+//! The system calls that no crate wraps: the only unsafe code of SecretVault.
 
 use std::{io, os::fd::AsRawFd, os::fd::BorrowedFd};
 
@@ -12,7 +12,7 @@ use nix::libc;
     unsafe_code,
     reason = "mount_setattr(2) has no safe wrapper in rustix or nix"
 )]
-pub(super) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
+pub(crate) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: if read_only {
             libc::MOUNT_ATTR_RDONLY
@@ -55,7 +55,7 @@ pub(super) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Resul
     unsafe_code,
     reason = "fcntl(F_SETLEASE) has no safe wrapper in rustix or nix"
 )]
-pub(super) fn is_only_ours(file: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_only_ours(file: BorrowedFd<'_>) -> bool {
     // SAFETY: F_SETLEASE takes an integer and touches no memory of ours.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
 }

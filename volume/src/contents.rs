@@ -74,10 +74,10 @@ impl Contents {
 pub struct PathCollision(FilePath);
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::volume) fn file(content: &str) -> File {
+    pub(crate) fn file(content: &str) -> File {
         File {
             uid: 0,
             gid: 0,
@@ -86,7 +86,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::volume) fn contents(files: &[(&str, &str)]) -> Contents {
+    pub(crate) fn contents(files: &[(&str, &str)]) -> Contents {
         let files = files
             .iter()
             .map(|(path, content)| (path.parse().unwrap(), file(content)));

@@ -1,34 +1,51 @@
-//! `/proc/…/mountinfo`: which mounts are ours.
+//! `/proc/…/mountinfo`: which mounts there are, and which of them are ours.
 
 use std::{fs, io, path::PathBuf};
 
 /// One line: the fields that we need.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount {
-    id: u64,
-    pub(super) point: PathBuf,
-    filesystem: String,
-    source: String,
+pub struct Mount {
+    /// Its id, as `statx` tells it.
+    pub id: u64,
+    /// Where it is.
+    pub point: PathBuf,
+    /// The filesystem's type.
+    pub filesystem: String,
+    /// The filesystem's source, as the kernel escapes it.
+    pub source: String,
 }
 
 impl Mount {
     /// Whether this is a tmpfs with this source.
-    pub(super) fn is_named(&self, source: &str) -> bool {
+    pub fn is_named(&self, source: &str) -> bool {
         self.filesystem == "tmpfs" && self.source == source
     }
 }
 
-/// Reads the mounts of our namespace.
-pub(super) fn read() -> io::Result<Vec<Mount>> {
+/// Reads the mounts of this thread's namespace.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read_to_string("/proc/thread-self/mountinfo")?))
 }
 
+/// Reads the mounts of a process' namespace, below the root that the process has.
+///
+/// # Errors
+/// There is no such process, or we may not look at it.
+pub fn read_of(pid: u32) -> io::Result<Vec<Mount>> {
+    let path = format!("/proc/{pid}/mountinfo");
+    Ok(parse(&fs::read_to_string(path)?))
+}
+
 /// The mount with this id, as `statx` tells it.
-pub(super) fn find(mounts: &[Mount], id: u64) -> Option<&Mount> {
+pub fn find(mounts: &[Mount], id: u64) -> Option<&Mount> {
     mounts.iter().find(|mount| mount.id == id)
 }
 
-fn parse(text: &str) -> Vec<Mount> {
+/// Reads the kernel's text. A line of another form is left out.
+pub fn parse(text: &str) -> Vec<Mount> {
     text.lines().filter_map(parse_line).collect()
 }
 

@@ -14,14 +14,14 @@ use rustix::{
     path::Arg,
 };
 
-use super::{
+use crate::{
     generation::{CONFINED, open_directory},
     sys,
 };
 
 /// Which files are overwritten before they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overwrite {
+pub(crate) enum Overwrite {
     /// All: nobody has a right to them any more, or ever had.
     Always,
     /// Those that nobody has open: an application that opened a file just before the swap must
@@ -30,7 +30,7 @@ pub(super) enum Overwrite {
 }
 
 /// Removes all that is in a directory.
-pub(super) fn clear(directory: BorrowedFd<'_>, overwrite: Overwrite) -> io::Result<()> {
+pub(crate) fn clear(directory: BorrowedFd<'_>, overwrite: Overwrite) -> io::Result<()> {
     for entry in Dir::new(open_directory(directory, ".")?)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -42,7 +42,7 @@ pub(super) fn clear(directory: BorrowedFd<'_>, overwrite: Overwrite) -> io::Resu
 }
 
 /// Removes a file, a link, or a directory with all that is in it. Follows no link.
-pub(super) fn remove_tree(
+pub(crate) fn remove_tree(
     parent: BorrowedFd<'_>,
     name: impl Arg + Copy,
     overwrite: Overwrite,

@@ -1,7 +1,7 @@
-//! How large a volume's tmpfs must be. Its pages are charged to the agent's own memory cgroup, so
-//! a volume is never larger than its contents need.
+//! How large a volume's tmpfs must be. Its pages are charged to the memory cgroup of whoever writes
+//! them, so a volume is never larger than its contents need.
 
-use super::contents::Contents;
+use crate::contents::Contents;
 
 /// What a tmpfs may hold at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Room {
 
 impl Room {
     /// Room enough for either.
-    pub(super) fn max(self, other: Self) -> Self {
+    pub(crate) fn max(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.max(other.bytes),
             inodes: self.inodes.max(other.inodes),
@@ -23,7 +23,7 @@ impl Room {
 }
 
 /// What one generation takes up.
-pub(super) fn generation(contents: &Contents, page: u64) -> Room {
+pub(crate) fn generation(contents: &Contents, page: u64) -> Room {
     let bytes = contents
         .files()
         .map(|(_, file)| (file.content.expose().len() as u64).next_multiple_of(page))
@@ -37,12 +37,12 @@ pub(super) fn generation(contents: &Contents, page: u64) -> Room {
 
 /// The room for a volume with these contents: two generations, because the old one goes only when
 /// the new one is there, and what stands around them.
-pub(super) fn at_rest(contents: &Contents, page: u64) -> Room {
+pub(crate) fn at_rest(contents: &Contents, page: u64) -> Room {
     with_surroundings(contents, page, generation(contents, page))
 }
 
 /// The room for these contents beside all that a volume holds at the moment.
-pub(super) fn beside(used: Room, contents: &Contents, page: u64) -> Room {
+pub(crate) fn beside(used: Room, contents: &Contents, page: u64) -> Room {
     with_surroundings(contents, page, used)
 }
 
@@ -64,7 +64,8 @@ const SPARE_INODES: u64 = 16;
 
 #[cfg(test)]
 mod tests {
-    use super::{super::contents::tests::contents, *};
+    use super::*;
+    use crate::contents::tests::contents;
 
     #[test]
     fn each_file_takes_whole_pages_twice() {

@@ -28,24 +28,43 @@ use secretvault_envelope::Plaintext;
 use secretvault_vault::{FileMode, names::RESERVED_SEGMENT};
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     contents::{Contents, File},
     wipe::{self, Overwrite},
 };
 
+/// What a generation's directory is called.
+#[derive(Clone, Debug)]
+pub struct GenerationName(String);
+
+impl GenerationName {
+    /// As Kubernetes' AtomicWriter names them: by time, for people, and by chance, so that no two
+    /// are the same.
+    pub fn new(now: jiff::Timestamp, chance: u32) -> Self {
+        Self(format!(
+            "..{}.{chance:08x}",
+            now.strftime("%Y_%m_%d_%H_%M_%S")
+        ))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Makes the mount point for the pod's own token. On a read-only mount the container runtime
 /// cannot, and in images whose `/var/run` is a link to `/run` it would have to.
-pub(super) fn prepare_root(root: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn prepare_root(root: BorrowedFd<'_>) -> io::Result<()> {
     let reserved = make_directory(root, RESERVED_SEGMENT)?;
     make_directory(reserved.as_fd(), "serviceaccount")?;
     Ok(())
 }
 
-/// Writes a generation beside the one in force. Nobody but root can enter it yet.
+/// Writes a generation beside the one in force. Nobody but the writer can enter it yet.
 ///
 /// # Errors
 /// Nothing of it is left then.
-pub(super) fn write(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io::Result<()> {
+pub(crate) fn write(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io::Result<()> {
     mkdirat(root, name, Mode::RWXU)?;
     let written = open_directory(root, name).and_then(|directory| {
         fill(directory.as_fd(), contents)?;
@@ -58,7 +77,7 @@ pub(super) fn write(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io
 }
 
 /// Puts a generation in force, at once for all its files, and adapts the links at the top.
-pub(super) fn enter(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io::Result<()> {
+pub(crate) fn enter(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io::Result<()> {
     remove_if_there(root, NEXT)?;
     symlinkat(name, root, NEXT)?;
     renameat(root, NEXT, root, DATA)?;
@@ -66,7 +85,7 @@ pub(super) fn enter(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io
 }
 
 /// Makes each link at the top lead into `..data`, and takes away those that lead to nothing.
-pub(super) fn link_top_names(root: BorrowedFd<'_>, wanted: &BTreeSet<&str>) -> io::Result<()> {
+pub(crate) fn link_top_names(root: BorrowedFd<'_>, wanted: &BTreeSet<&str>) -> io::Result<()> {
     let present = names(root)?;
     for name in wanted {
         let goal = format!("{DATA}/{name}");
@@ -84,7 +103,7 @@ pub(super) fn link_top_names(root: BorrowedFd<'_>, wanted: &BTreeSet<&str>) -> i
 }
 
 /// The generation in force. `None`: there is none yet.
-pub(super) fn current(root: BorrowedFd<'_>) -> io::Result<Option<String>> {
+pub(crate) fn current(root: BorrowedFd<'_>) -> io::Result<Option<String>> {
     match readlinkat(root, DATA, Vec::new()) {
         Ok(name) => Ok(name.into_string().ok().filter(|name| is_generation(name))),
         Err(Errno::NOENT) => Ok(None),
@@ -93,7 +112,7 @@ pub(super) fn current(root: BorrowedFd<'_>) -> io::Result<Option<String>> {
 }
 
 /// Removes every generation but the one in force: the last one, and what a crash has left.
-pub(super) fn remove_others(root: BorrowedFd<'_>, in_force: Option<&str>) -> io::Result<()> {
+pub(crate) fn remove_others(root: BorrowedFd<'_>, in_force: Option<&str>) -> io::Result<()> {
     for name in names(root)? {
         if is_generation(&name) && Some(name.as_str()) != in_force {
             wipe::remove_tree(root, &name, Overwrite::IfUnused)?;
@@ -103,7 +122,7 @@ pub(super) fn remove_others(root: BorrowedFd<'_>, in_force: Option<&str>) -> io:
 }
 
 /// Reads a generation back, with owners and modes.
-pub(super) fn read(root: BorrowedFd<'_>, name: &str) -> io::Result<Contents> {
+pub(crate) fn read(root: BorrowedFd<'_>, name: &str) -> io::Result<Contents> {
     let mut files = Vec::new();
     collect(open_directory(root, name)?.as_fd(), "", &mut files)?;
     let files = files.into_iter().map(|(path, file)| {
@@ -126,7 +145,7 @@ fn names(directory: BorrowedFd<'_>) -> io::Result<BTreeSet<String>> {
 }
 
 /// Opens a directory, following no link and leaving neither `root` nor its filesystem.
-pub(super) fn open_directory(root: BorrowedFd<'_>, path: impl Arg) -> io::Result<OwnedFd> {
+pub(crate) fn open_directory(root: BorrowedFd<'_>, path: impl Arg) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat2(root, path, flags, Mode::empty(), CONFINED)?)
 }
@@ -215,6 +234,6 @@ fn is_generation(name: &str) -> bool {
 const DATA: &str = "..data";
 const NEXT: &str = "..data_tmp";
 const READABLE_DIRECTORY: Mode = Mode::from_raw_mode(0o755);
-pub(super) const CONFINED: ResolveFlags = ResolveFlags::BENEATH
+pub(crate) const CONFINED: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV);
