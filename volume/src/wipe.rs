@@ -7,11 +7,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat2, statat, unlinkat,
-    },
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, fchown, fstat, openat2, statat, unlinkat},
     io::Errno,
     path::Arg,
+    process::{getegid, geteuid},
 };
 
 use crate::{
@@ -78,9 +77,10 @@ fn remove_file(
     Ok(())
 }
 
-/// A lease is only for a file's owner, and this file is nobody's any more.
+/// A lease is only for a file's owner, and this file is nobody's any more. It becomes ours and not
+/// root's: in a user namespace there may be no root.
 fn is_unused(file: &fs::File) -> bool {
-    fchown(file, Some(Uid::ROOT), Some(Gid::ROOT)).is_ok() && sys::is_only_ours(file.as_fd())
+    fchown(file, Some(geteuid()), Some(getegid())).is_ok() && sys::is_only_ours(file.as_fd())
 }
 
 fn zero(mut file: &fs::File) -> io::Result<()> {
@@ -94,3 +94,35 @@ fn zero(mut file: &fs::File) -> io::Result<()> {
 }
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::{process::Uid, thread::set_thread_res_uid};
+
+    use super::*;
+
+    /// Runs without any right, whoever runs the tests.
+    fn as_nobody(test: impl FnOnce() + Send + 'static) {
+        let alone = thread::spawn(move || {
+            if geteuid().is_root() {
+                let nobody = Uid::from_raw(65534);
+                set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            test();
+        });
+        alone.join().unwrap();
+    }
+
+    #[test]
+    fn also_without_root_a_file_is_unused_as_soon_as_its_reader_has_gone() {
+        as_nobody(|| {
+            let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+            let reader = fs::File::open(file.path()).unwrap();
+            assert!(!is_unused(file.as_file()));
+            drop(reader);
+            assert!(is_unused(file.as_file()));
+        });
+    }
+}
