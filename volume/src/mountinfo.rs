@@ -27,7 +27,7 @@ impl Mount {
 /// # Errors
 /// The kernel does not tell.
 pub fn read() -> io::Result<Vec<Mount>> {
-    Ok(parse(&fs::read_to_string("/proc/thread-self/mountinfo")?))
+    read_from("/proc/thread-self/mountinfo")
 }
 
 /// Reads the mounts of a process' namespace, below the root that the process has.
@@ -35,8 +35,12 @@ pub fn read() -> io::Result<Vec<Mount>> {
 /// # Errors
 /// There is no such process, or we may not look at it.
 pub fn read_of(pid: u32) -> io::Result<Vec<Mount>> {
-    let path = format!("/proc/{pid}/mountinfo");
-    Ok(parse(&fs::read_to_string(path)?))
+    read_from(&format!("/proc/{pid}/mountinfo"))
+}
+
+/// One mount point whose name is no text must not hide all others.
+fn read_from(path: &str) -> io::Result<Vec<Mount>> {
+    Ok(parse(&String::from_utf8_lossy(&fs::read(path)?)))
 }
 
 /// The mount with this id, as `statx` tells it.
