@@ -19,6 +19,9 @@ pub enum PublishError {
     /// There is no room.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// Other volumes are before it.
+    #[error("this node's agent has other volumes to write first")]
+    Busy,
     /// The volume was taken away, or the agent stops.
     #[error("{0}")]
     Interrupted(&'static str),
@@ -77,6 +80,7 @@ impl PublishError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Budget(BudgetError::Node { .. } | BudgetError::Volume { .. }) => Reason::NoRoom,
+            Self::Busy => Reason::Unavailable,
             Self::Interrupted(_) => Reason::Interrupted,
             Self::Paths(_) => Reason::Malformed,
             Self::Release(error) => release_reason(error),
@@ -90,6 +94,7 @@ impl PublishError {
         match self {
             Self::Release(ReleaseError::Denied { withdrawn, .. }) => withdrawn,
             Self::Budget(_)
+            | Self::Busy
             | Self::Interrupted(_)
             | Self::Paths(_)
             | Self::Release(_)

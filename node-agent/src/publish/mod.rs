@@ -7,6 +7,8 @@ mod hold;
 
 mod slot;
 
+mod turns;
+
 mod shelf;
 
 mod publisher;

@@ -16,6 +16,7 @@ use super::{
     hold::{self, Next},
     refresh::log_notices,
     slot::{Slot, Slots, Work},
+    turns::Turns,
 };
 use crate::{
     csi::PublishRequest,
@@ -55,6 +56,7 @@ pub struct Publisher {
     pub(super) shelf: Arc<Shelf>,
     pub(super) operator: Operator,
     pub(super) slots: Slots,
+    pub(super) turns: Turns,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -73,6 +75,7 @@ impl Publisher {
             shelf,
             operator,
             slots: Slots::default(),
+            turns: Turns::new(),
             metrics,
             tasks,
             stopping,
@@ -233,6 +236,7 @@ impl Publisher {
         patience: Duration,
     ) -> Result<(), PublishError> {
         work.record = None;
+        let _turn = self.turns.to_attach(patience).await?;
         let held = Held::default();
         let opened = self.ask(&request, &held, patience).await?;
         let held = opened.held.clone();

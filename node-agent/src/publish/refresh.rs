@@ -79,6 +79,7 @@ impl Publisher {
         let newest = record.clone();
         // The new token first: it must outlive us whatever the operator says.
         self.blocking(move |shelf| shelf.remember(&newest)).await?;
+        let _turn = self.turns.to_refresh(hold::REFRESH).await?;
         let answered = self.ask(&record.request, &record.held, hold::REFRESH).await;
         let (opened, denied) = match answered {
             Ok(opened) => (opened, None),

@@ -8,7 +8,7 @@ use secretvault_delivery::{
         Grant, ReleaseRequest, Verdict, Volume, delivery_client::DeliveryClient, verdict::Outcome,
     },
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -31,7 +31,6 @@ pub struct Credentials {
 pub struct Operator {
     line: Line,
     credentials: Credentials,
-    calls: Semaphore,
 }
 
 impl Operator {
@@ -40,7 +39,6 @@ impl Operator {
         Self {
             line: Line::new(address, credentials.ca_file.clone()),
             credentials,
-            calls: Semaphore::new(CALLS_AT_ONCE),
         }
     }
 
@@ -80,8 +78,6 @@ impl Operator {
         volume: &Volume,
         patience: Duration,
     ) -> Result<Grant, ReleaseError> {
-        let closed = |_| ReleaseError::Unavailable("the node agent stops".to_owned());
-        let _permit = self.calls.acquire().await.map_err(closed)?;
         let first = self.call(volume, patience).await;
         // Also a connection that died while it was idle shows only now.
         if first.as_ref().is_err_and(ReleaseError::is_of_one_replica) {
@@ -133,6 +129,3 @@ fn only_verdict(verdicts: Vec<Verdict>) -> Result<Grant, ReleaseError> {
         None => Err(ReleaseError::Malformed("a verdict without an outcome")),
     }
 }
-
-/// More wait in line: when a node starts with a hundred pods, the operator is not to be flooded.
-const CALLS_AT_ONCE: usize = 16;
