@@ -131,3 +131,28 @@ pub enum Refusal {
         entry: String,
     },
 }
+
+impl Refusal {
+    /// The field that it is about, such as `spec.data[db/password]`, if it names one.
+    pub fn field(&self) -> Option<String> {
+        match self {
+            Self::BinaryDataNotBase64 { entry } => Some(format!("spec.binaryData[{entry}]")),
+            Self::ForeignEnvelope { map, entry }
+            | Self::NotAString { map, entry }
+            | Self::SealedForGit { map, entry } => Some(format!("spec.{map}[{entry}]")),
+            Self::ForeignDataKey => Some("spec.dataKey".to_owned()),
+            Self::GeneratedName => Some("metadata.generateName".to_owned()),
+            Self::KeyProviderChanged { .. } => Some("spec.keyProvider".to_owned()),
+            Self::Unusable(error) => Some(error.field.clone()),
+            Self::AnnotationHoldsValue { .. }
+            | Self::AnnotationKeepsManifest { .. }
+            | Self::LastAppliedUnreadable => Some("metadata.annotations".to_owned()),
+            Self::EntryTooLarge { .. }
+            | Self::ObjectTooLarge { .. }
+            | Self::Spec
+            | Self::TooManyEntries { .. }
+            | Self::VaultTooLarge { .. } => Some("spec".to_owned()),
+            Self::Randomness => None,
+        }
+    }
+}

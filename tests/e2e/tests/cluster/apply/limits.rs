@@ -83,7 +83,7 @@ fn a_vault_has_at_most_500_entries_over_all_maps() {
     };
     let full = filled("500th");
     let says = [
-        "entry one-more",
+        "with entry public",
         "501 entries",
         "limit of 500",
         "split the vault",
