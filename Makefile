@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster
+.PHONY: help demo check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster
 
 CACHE := $(or $(SECRETVAULT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/secretvault)
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
@@ -10,6 +10,10 @@ TIMED := tests/timed
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## The main job on one machine, step by step: no cluster, no server, no root
+	@$(TIMED) "secretvault" cargo build --locked --package secretvault-cli
+	@examples/one-machine/demo "$${CARGO_TARGET_DIR:-target}/debug/secretvault"
 
 check: format lint unit docs deny ## All that needs neither root nor a cluster: what a contributor runs all day
 
@@ -50,8 +54,8 @@ cluster-down: ## Stop that cluster; nothing is left of it
 test: ## Everything: check, the volume writer as root, and the real cluster (root)
 	@$(TIMED) "all" tests/all
 
-test-node: ## The node agent's tests that need root: the process, and the volume writer on the real kernel
-	@$(TIMED) "node agent as root" tests/as-root cargo test --workspace --locked --test agent --test volume -- --ignored
+test-node: ## Tests that need root: the node agent, the volume writer, and commands in namespaces, on the real kernel
+	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run -- --ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests

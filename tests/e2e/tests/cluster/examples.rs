@@ -28,8 +28,8 @@ fn every_example_has_a_test() {
     }
 }
 
-/// The examples of this module's tests.
-const TESTED: [&str; 11] = [
+/// The examples of this module's tests, and that of `keyring::machine`.
+const TESTED: [&str; 12] = [
     "access-rules",
     "binary-and-files",
     "immutable",
@@ -38,6 +38,7 @@ const TESTED: [&str; 11] = [
     "merge",
     "non-root",
     "on-delete",
+    "one-machine",
     "pod-security-restricted",
     "quickstart",
     "user-namespace",

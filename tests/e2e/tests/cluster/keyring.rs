@@ -5,6 +5,7 @@
 //! `default` differs from these by its name only.
 
 mod command;
+mod machine;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -44,16 +44,16 @@ pub(super) fn generate() -> String {
 }
 
 /// A directory that goes when the test ends.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn create(namespace: &Namespace) -> Self {
+    pub(super) fn create(namespace: &Namespace) -> Self {
         let path = std::env::temp_dir().join(namespace.name());
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn join(&self, name: &str) -> String {
+    pub(super) fn join(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 }
