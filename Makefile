@@ -55,7 +55,7 @@ test: ## Everything: check, the volume writer as root, and the real cluster (roo
 	@$(TIMED) "all" tests/all
 
 test-node: ## Tests that need root: the node agent, the volume writer, and commands in namespaces, on the real kernel
-	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run -- --ignored
+	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts -- --ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests

@@ -1,5 +1,6 @@
 //! What a user types, and what is answered: each file in `transcripts/` is one session in an empty
-//! directory, or in a copy of the directory `.in` beside it. `TRYCMD=overwrite` writes them anew.
+//! directory, or in a copy of the directory `.in` beside it. `TRYCMD=overwrite` writes them anew,
+//! and `transcripts/redact.py` takes out what differs each time.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
