@@ -4,8 +4,8 @@
 //! one step, as the node agent does in a pod, and notes what is there now.
 //!
 //! # Guarantees
-//! * Values go only where nobody but the command's own user administers: see [`Entrance`] and
-//!   [`Site`].
+//! * Values go only where nobody but the command's own user administers: see `entrance.rs` and
+//!   `site.rs`.
 //! * After a failure the command has all of its last files.
 
 use std::{
