@@ -12,7 +12,7 @@ use std::{
     ffi::{CStr, CString},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -83,8 +83,7 @@ pub(super) fn furnish(volume: &Volume, marker: &Marker) -> Result<(), DirectoryE
     }
     let attached = volume.attach(new.as_fd(), "secrets");
     attached.map_err(failed(SECRETS, "mounted"))?;
-    enter_again(working_directory.ok());
-    Ok(())
+    enter_again(working_directory).map_err(failed(RUN, "entered"))
 }
 
 /// What is in `/run` already.
@@ -194,12 +193,12 @@ fn open_directory(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
-/// A working directory in `/run` would stay in the old one. One that cannot be entered again is
-/// still a place that works.
-fn enter_again(working_directory: Option<PathBuf>) {
-    if let Some(directory) = working_directory.filter(|path| path.starts_with(RUN)) {
-        let _ = env::set_current_dir(directory);
+/// Who is in `/run` would stay in the old one.
+fn enter_again(working_directory: io::Result<PathBuf>) -> io::Result<()> {
+    if working_directory.is_ok_and(|directory| directory == Path::new(RUN)) {
+        env::set_current_dir(RUN)?;
     }
+    Ok(())
 }
 
 fn failed<E: Into<io::Error>>(path: &str, doing: &'static str) -> impl FnOnce(E) -> DirectoryError {

@@ -6,11 +6,11 @@ use std::{fs, process::Command};
 
 use crate::machine::{Machine, NOBODY, Running, feed, text};
 
-/// Sets a value, which a real command gets: whether the other one got it too.
-fn gets_a_value(machine: &Machine, real: &Running, other: &Running) -> bool {
+/// Sets a value, which a real command gets: whether the other one got it too, and what was told.
+fn set_a_value(machine: &Machine, real: &Running, other: &Running) -> (bool, String) {
     let told = machine.set("app", "a", "new");
     assert_eq!(real.secret("a").as_deref(), Some("new"), "{told}");
-    other.secret("a").as_deref() == Some("new")
+    (other.secret("a").as_deref() == Some("new"), told)
 }
 
 fn with_real_command(machine: Machine) -> (Machine, Running) {
@@ -29,12 +29,12 @@ fn start_within(words: &str, machine: &Machine, options: &[&str]) -> Running {
     Running::start(command)
 }
 
-/// Whether a value gets to a real command in namespaces that these words make.
-fn gets_a_value_within(words: &str, machine: Machine, options: &[&str]) -> bool {
+/// Whether a value gets to a real command in namespaces that these words make, and what is told.
+fn set_a_value_beside(words: &str, machine: Machine, options: &[&str]) -> (bool, String) {
     let (machine, real) = with_real_command(machine);
     let other = start_within(words, &machine, options);
     assert_eq!(other.secret("a").as_deref(), Some("old"));
-    gets_a_value(&machine, &real, &other)
+    set_a_value(&machine, &real, &other)
 }
 
 #[test]
@@ -42,7 +42,8 @@ fn no_value_gets_to_where_the_user_is_root_as_in_a_container() {
     let Some(machine) = Machine::of_ordinary_user() else {
         return;
     };
-    assert!(!gets_a_value_within("unshare -U -r -m", machine, &[]));
+    let (gets_it, _) = set_a_value_beside("unshare -U -r -m", machine, &[]);
+    assert!(!gets_it);
 }
 
 #[test]
@@ -53,7 +54,12 @@ fn no_value_gets_to_where_the_user_is_root_and_only_the_group_is_the_same() {
     let group = machine.command("id").arg("-g").output().unwrap();
     let group = text(&group.stdout).trim().to_owned();
     let words = format!("unshare -U --map-user=0 --map-group={group} -m");
-    assert!(!gets_a_value_within(&words, machine, &["--gid", &group]));
+    let (gets_it, told) = set_a_value_beside(&words, machine, &["--gid", &group]);
+    // Not because files could not be given to their owner there: then it would have been written.
+    assert!(
+        !gets_it && told.contains("its namespace is not as `run` made it"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -62,7 +68,8 @@ fn no_value_gets_into_a_sandbox_within_a_sandbox() {
         return;
     };
     let words = "unshare -U --map-current-user";
-    assert!(!gets_a_value_within(words, machine, &[]));
+    let (gets_it, _) = set_a_value_beside(words, machine, &[]);
+    assert!(!gets_it);
 }
 
 #[test]
@@ -70,17 +77,15 @@ fn a_value_gets_to_a_command_behind_a_program_that_makes_no_namespace() {
     let Some(machine) = Machine::of_ordinary_user() else {
         return;
     };
-    assert!(gets_a_value_within("env --", machine, &[]));
+    let (gets_it, _) = set_a_value_beside("env --", machine, &[]);
+    assert!(gets_it);
 }
 
 #[test]
 #[ignore = "needs root: make test"]
 fn no_value_of_root_gets_into_a_user_namespace_even_if_its_root_is_root() {
-    assert!(!gets_a_value_within(
-        "unshare -U -r -m",
-        Machine::of_root(),
-        &[]
-    ));
+    let (gets_it, _) = set_a_value_beside("unshare -U -r -m", Machine::of_root(), &[]);
+    assert!(!gets_it);
 }
 
 /// A namespace that looks like that of a command of root's.
@@ -141,7 +146,7 @@ impl Forgery {
         let (machine, real) = with_real_command(Machine::of_root());
         let marker = fs::read_to_string(real.sees("/run/secretvault/run.json")).unwrap();
         let forged = self.make(&marker);
-        let got = gets_a_value(&machine, &real, &forged);
+        let (got, _) = set_a_value(&machine, &real, &forged);
         let there = fs::read_dir(forged.sees("/run/secrets")).unwrap().count();
         assert_eq!(got, there > 0, "nothing else is written either");
         got

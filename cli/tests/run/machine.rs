@@ -30,7 +30,9 @@ impl Machine {
         if geteuid().is_root() {
             return Some(Self::of(NOBODY));
         }
-        let possible = Command::new("unshare").args(["-U", "true"]).status();
+        let possible = Command::new("unshare")
+            .args(["-U", "-r", "-m", "true"])
+            .status();
         if possible.is_ok_and(|status| status.success()) {
             return Some(Self::of(geteuid().as_raw()));
         }
