@@ -6,6 +6,8 @@ use std::{
     process::ExitCode,
 };
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{edit, run, session::Session, show};
@@ -278,6 +280,10 @@ pub enum DocumentFormat {
 /// It could not be done; the message says why, and what to do.
 pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let session = &Session::new(cli.place);
+    // `run` does it when it is in its namespaces: they are set up through /proc.
+    if !matches!(cli.command, Command::Run(_)) {
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
     let done = match cli.command {
         Command::Apply(arguments) => edit::apply(session, &arguments),
         Command::Completions { shell } => show::completions(shell),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
 use rustix::{fs::OFlags, process::geteuid};
 use secretvault_crds::DataKey;
 use secretvault_envelope::{Dek, DekId, RandomError, VaultBinding};
@@ -21,6 +22,9 @@ use crate::files;
 /// Why there is no keyring to work with. No message holds a part of a key.
 #[derive(Debug, Error)]
 pub enum KeyringFileError {
+    /// Another process replaces it.
+    #[error("another process is changing {}: try again when it is done", .0.display())]
+    Busy(PathBuf),
     /// There is one already.
     #[error("{} exists already, and may be the only copy of its keys: nothing was changed", .0.display())]
     Exists(PathBuf),
@@ -89,26 +93,72 @@ pub fn save(path: &Path, keyring: &Keyring) -> Result<(), KeyringFileError> {
     written.map_err(|source| failed(path, "written", source))
 }
 
+/// A keyring that nobody replaces until this drops: a key that is about to wrap something must not
+/// be retired meanwhile.
+#[derive(Debug)]
+pub struct Kept {
+    /// The keyring.
+    pub keyring: Keyring,
+    /// What keeps it.
+    pub lock: KeyringLock,
+}
+
+/// Keeps a keyring as it is until it drops.
+pub type KeyringLock = Flock<File>;
+
+/// Reads the keyring and keeps it as it is: `exclusive` for who replaces it, else beside others who
+/// use it. Taken after the store's lock, by everybody.
+///
+/// # Errors
+/// As of [`load`]; or somebody replaces it for longer than a command takes.
+pub fn keep(path: &Path, exclusive: bool) -> Result<Kept, KeyringFileError> {
+    let how = if exclusive {
+        FlockArg::LockExclusiveNonblock
+    } else {
+        FlockArg::LockSharedNonblock
+    };
+    for _ in 0..TRIES {
+        let file = open(path)?;
+        let id = file.metadata().map(|it| (it.dev(), it.ino()));
+        if let Ok(lock) = Flock::lock(file, how) {
+            let keyring = read(path, &lock)?;
+            // One that was replaced while we waited is no longer the one to keep.
+            let now = open(path)?.metadata().map(|it| (it.dev(), it.ino()));
+            if id.is_ok_and(|id| now.is_ok_and(|now| now == id)) {
+                return Ok(Kept { keyring, lock });
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(KeyringFileError::Busy(path.to_owned()))
+}
+
 /// Reads the keyring. It must be the caller's own file, which nobody else may read or write.
 ///
 /// # Errors
 /// There is none, or it is not to be trusted, or not a keyring.
 pub fn load(path: &Path) -> Result<Keyring, KeyringFileError> {
+    read(path, &open(path)?)
+}
+
+fn open(path: &Path) -> Result<File, KeyringFileError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(KeyringFileError::Missing(path.to_owned()));
+    opened.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return KeyringFileError::Missing(path.to_owned());
         }
-        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => {
-            return Err(KeyringFileError::Link(path.to_owned()));
+        if error.raw_os_error() == Some(nix::libc::ELOOP) {
+            return KeyringFileError::Link(path.to_owned());
         }
-        Err(source) => return Err(failed(path, "read", source)),
-    };
-    check_privacy(path, &file)?;
-    let content = files::read(&file, MAX_KEYRING_LEN);
+        failed(path, "read", error)
+    })
+}
+
+fn read(path: &Path, file: &File) -> Result<Keyring, KeyringFileError> {
+    check_privacy(path, file)?;
+    let content = files::read(file, MAX_KEYRING_LEN);
     let content = content.map_err(|source| failed(path, "read", source))?;
     let not_text = |_| failed(path, "read", io::ErrorKind::InvalidData.into());
     let text = std::str::from_utf8(&content).map_err(not_text)?;
@@ -241,6 +291,10 @@ impl KeyProviders for Keys {
     }
 }
 
+/// Ten seconds: longer than any command keeps it.
+const TRIES: usize = 200;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
@@ -282,6 +336,26 @@ mod tests {
             }
             set_mode(path, 0o400);
             assert!(load(path).is_ok());
+        });
+    }
+
+    #[test]
+    fn who_replaces_the_keyring_waits_for_those_who_use_it_and_they_see_the_new_one() {
+        in_directory(|path| {
+            create(path, Timestamp::UNIX_EPOCH).unwrap();
+            let (used, beside) = (keep(path, false).unwrap(), keep(path, false).unwrap());
+            let own = path.to_owned();
+            let replacing = std::thread::spawn(move || {
+                let mut kept = keep(&own, true).unwrap();
+                kept.keyring.rotate(Timestamp::UNIX_EPOCH).unwrap();
+                save(&own, &kept.keyring).unwrap();
+                *kept.keyring.primary_id()
+            });
+            std::thread::sleep(PAUSE * 3);
+            assert!(!replacing.is_finished());
+            drop((used, beside));
+            let primary = replacing.join().unwrap();
+            assert_eq!(*keep(path, false).unwrap().keyring.primary_id(), primary);
         });
     }
 

@@ -69,6 +69,13 @@ impl Object {
         self.metadata.annotations.clone().unwrap_or_default()
     }
 
+    /// The annotations without what this program notes.
+    pub fn annotations_of_others(&self) -> BTreeMap<String, String> {
+        let mut annotations = self.annotations();
+        annotations.remove(&created_key());
+        annotations
+    }
+
     /// The specification as the cluster's parts read it.
     ///
     /// # Errors
@@ -79,14 +86,16 @@ impl Object {
 
     /// The vault as decisions need it.
     ///
-    /// A data key's id stands for the UID that a cluster would give: a vault that was deleted and
-    /// made anew has another one.
+    /// When it was made stands for the UID that a cluster would give: a vault that was deleted and
+    /// made anew has another one, and one that got a new data key has not.
     ///
     /// # Errors
     /// The specification is not one.
     pub fn parse(&self) -> Result<Vault, Unreadable> {
         let spec = self.typed().map_err(|_| Unreadable::Types)?;
-        let uid = spec.data_key.as_ref().map(|key| key.id.clone());
+        let data_key = || spec.data_key.as_ref().map(|key| key.id.clone());
+        let created = self.created().map(|at| at.to_string());
+        let uid = created.or_else(data_key);
         let mut vault = SecretVault {
             metadata: self.metadata.clone(),
             spec,

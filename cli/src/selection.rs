@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use secretvault_vault::{
     EntryName, FileAttributes, FilePath, Held, HeldFile, HeldVault, PlaceholderError, Plan,
     PlannedFile, Refusal, Request, RequestError, Subject, Vault, VaultRef, plan, resolve,
+    withdrawn,
 };
 use secretvault_volume::{Contents, File, PathCollision};
 use serde::{Deserialize, Serialize};
@@ -119,11 +120,7 @@ pub fn select(
 ) -> Result<Selection, SelectionError> {
     let request = request(wish)?;
     let shelf = Shelf::load(store, &request)?;
-    let subject = Subject {
-        namespace: wish.namespace.clone(),
-        service_account: wish.account.clone(),
-        labels: BTreeMap::new(),
-    };
+    let subject = subject(wish);
     let seen = |vault: &VaultRef| shelf.vaults.get(vault).map(|(vault, _)| vault);
     let plan =
         plan(&request, &subject, seen, held).map_err(|refusal| refused(store, &shelf, &refusal))?;
@@ -135,6 +132,38 @@ pub fn select(
         contents,
         notices,
     })
+}
+
+/// What is left of a command's files when nothing else of it can be decided, because another vault
+/// is damaged or lacks its key: a right that ended must not wait for that. `None`: all of it.
+pub fn without_withdrawn(store: &Store, wish: &Wish, held: &Held) -> Option<Selection> {
+    let request = request(wish).ok()?;
+    let vaults = request.vaults.iter().filter_map(|reference| {
+        let stored = store.read(reference).ok()??;
+        Some((reference.clone(), stored.object.parse().ok()?))
+    });
+    let vaults: BTreeMap<VaultRef, Vault> = vaults.collect();
+    let gone = withdrawn(&subject(wish), |vault| vaults.get(vault), held);
+    if gone.is_empty() {
+        return None;
+    }
+    let mut left = held.clone();
+    left.files.retain(|file| !gone.contains(&file.path));
+    let notice = |path| format!("{path} goes: its vault no longer allows it");
+    Some(Selection {
+        contents: Vec::new(),
+        retained: left.files.iter().map(|file| file.path.clone()).collect(),
+        held: left,
+        notices: gone.iter().map(notice).collect(),
+    })
+}
+
+fn subject(wish: &Wish) -> Subject {
+    Subject {
+        namespace: wish.namespace.clone(),
+        service_account: wish.account.clone(),
+        labels: BTreeMap::new(),
+    }
 }
 
 impl Selection {

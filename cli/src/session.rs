@@ -8,7 +8,7 @@ use secretvault_vault::VaultRef;
 
 use crate::{
     command::PlaceArgs,
-    keys::{self, Keys},
+    keys::{self, Kept, KeyringLock, Keys},
     object::Object,
     place, run,
     sealing::{self, Outcome},
@@ -68,6 +68,21 @@ impl Session {
     /// There is none, or it is not to be trusted.
     pub fn keys(&self) -> anyhow::Result<Keys> {
         Ok(Keys::new(keys::load(&self.keyring_path()?)?))
+    }
+
+    /// The keyring, to wrap with: it stays as it is while the second part lives. Taken after the
+    /// store's lock.
+    ///
+    /// # Errors
+    /// As of [`Self::keys`]; or somebody is replacing it.
+    pub fn keys_to_write(&self) -> anyhow::Result<(Keys, KeyringLock)> {
+        let Kept { keyring, lock } = keys::keep(&self.keyring_path()?, false)?;
+        Ok((Keys::new(keyring), lock))
+    }
+
+    /// Whether the keyring was named for this command, and is not just the usual one.
+    pub fn names_keyring(&self) -> bool {
+        self.keyring.is_some() || self.store.is_none()
     }
 
     /// Reads `[namespace/]name`.

@@ -1,4 +1,4 @@
-//! The system calls that no crate wraps: the only unsafe code of SecretVault.
+//! The system calls that no crate wraps: the only unsafe code of this crate.
 
 use std::{io, os::fd::AsRawFd, os::fd::BorrowedFd};
 

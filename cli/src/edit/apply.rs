@@ -23,24 +23,26 @@ use crate::{
 /// # Errors
 /// One is refused: then nothing is stored.
 pub fn apply(session: &Session, arguments: &ApplyArgs) -> anyhow::Result<()> {
-    let (store, keys) = (session.store()?, session.keys()?);
-    let manifests = &arguments.manifests;
+    let store = session.store()?;
+    // Before the locks: standard input may take long.
+    let sources = read(session, &arguments.manifests)?;
     let writing = store.lock()?;
-    let sealed = seal_all(session, &store, &keys, manifests)?;
-    let mut changed = false;
-    for (_, object, outcome) in &sealed {
+    let (keys, kept) = session.keys_to_write()?;
+    let sealed = seal_all(session, &store, &keys, &sources)?;
+    let applied = sealed.iter().try_for_each(|(_, object, outcome)| {
         if *outcome != Outcome::Unchanged && !arguments.dry_run {
             writing.write(object)?;
-            changed = true;
         }
         let dry = if arguments.dry_run { " (dry run)" } else { "" };
-        say(&object.reference(), &format!("{}{dry}", outcome.word()))?;
-    }
-    drop(writing);
-    if changed {
+        say(&object.reference(), &format!("{}{dry}", outcome.word()));
+        Ok(())
+    });
+    drop((writing, kept));
+    // Also after an error: those before it are stored.
+    if !arguments.dry_run {
         session.changed(&store, Some(&keys));
     }
-    Ok(())
+    applied
 }
 
 /// Says by name what an apply would change, and nothing of any value. Answers whether it would
@@ -52,7 +54,8 @@ pub fn diff(session: &Session, manifests: &ManifestArgs) -> anyhow::Result<bool>
     let (store, keys) = (session.store()?, session.keys()?);
     let mut differs = false;
     let mut out = io::stdout();
-    for (stored, object, _) in seal_all(session, &store, &keys, manifests)? {
+    let sources = read(session, manifests)?;
+    for (stored, object, _) in seal_all(session, &store, &keys, &sources)? {
         let lines = differences(stored.as_ref(), &object);
         differs |= !lines.is_empty();
         let vault = object.reference();
@@ -65,21 +68,25 @@ pub fn diff(session: &Session, manifests: &ManifestArgs) -> anyhow::Result<bool>
 
 type Sealed = (Option<Object>, Object, Outcome);
 
-fn seal_all(
-    session: &Session,
-    store: &Store,
-    keys: &Keys,
-    manifests: &ManifestArgs,
-) -> anyhow::Result<Vec<Sealed>> {
+fn read(session: &Session, manifests: &ManifestArgs) -> anyhow::Result<Vec<Source>> {
     let recursive = manifests.recursive;
     let sources = read_manifests(&manifests.filename, recursive, &session.namespace)?;
     if sources.is_empty() {
         bail!("there is no SecretVault in what was given");
     }
-    let sealed = sources
-        .iter()
-        .map(|source| seal(session, store, keys, source));
-    sealed.collect()
+    Ok(sources)
+}
+
+fn seal_all(
+    session: &Session,
+    store: &Store,
+    keys: &Keys,
+    sources: &[Source],
+) -> anyhow::Result<Vec<Sealed>> {
+    let sealed = sources.iter();
+    sealed
+        .map(|source| seal(session, store, keys, source))
+        .collect()
 }
 
 fn seal(session: &Session, store: &Store, keys: &Keys, source: &Source) -> anyhow::Result<Sealed> {
@@ -124,6 +131,8 @@ fn parts(object: &Object) -> BTreeMap<String, Value> {
             }
         }
     }
+    let annotations = object.annotations_of_others().into_iter();
+    parts.extend(annotations.map(|(name, text)| (format!("annotation {name}"), text.into())));
     let labels = object.metadata.labels.iter().flatten();
     parts.extend(labels.map(|(name, text)| (format!("label {name}"), text.clone().into())));
     parts

@@ -23,18 +23,19 @@ use crate::{command::SetArgs, files, nearest::nearest, object::Object, session::
 /// # Errors
 /// The value cannot be read, or the vault with it is refused.
 pub fn set(session: &Session, arguments: &SetArgs) -> anyhow::Result<()> {
-    let (store, keys) = (session.store()?, session.keys()?);
+    let store = session.store()?;
     let vault = session.vault(&arguments.vault)?;
     let entry: EntryName = arguments.entry.parse()?;
-    // Before the lock: a person may take long to type.
+    // Before the locks: a person may take long to type.
     let value = read_value(arguments, &entry)?;
     let writing = store.lock()?;
+    let (keys, kept) = session.keys_to_write()?;
     let stored = store.read(&vault)?.map(|stored| stored.object);
     let mut object = stored.clone().unwrap_or_else(|| Object::new(&vault));
     put(&mut object, entry.as_str(), &value, arguments.no_secret);
     let outcome = session.put(&writing, &keys, stored.as_ref(), object)?;
-    drop(writing);
-    say(&vault, outcome.word())?;
+    drop((writing, kept));
+    say(&vault, outcome.word());
     session.changed(&store, Some(&keys));
     Ok(())
 }
@@ -44,16 +45,17 @@ pub fn set(session: &Session, arguments: &SetArgs) -> anyhow::Result<()> {
 /// # Errors
 /// One of them is not there: then nothing is changed.
 pub fn remove(session: &Session, vault: &str, entries: &[String]) -> anyhow::Result<()> {
-    let (store, keys) = (session.store()?, session.keys()?);
+    let store = session.store()?;
     let writing = store.lock()?;
+    let (keys, kept) = session.keys_to_write()?;
     let stored = session.existing(&store, vault)?.object;
     let mut object = stored.clone();
     for entry in entries {
         take(&mut object, entry).with_context(|| format!("vault {}", stored.reference()))?;
     }
     let outcome = session.put(&writing, &keys, Some(&stored), object)?;
-    drop(writing);
-    say(&stored.reference(), outcome.word())?;
+    drop((writing, kept));
+    say(&stored.reference(), outcome.word());
     session.changed(&store, Some(&keys));
     Ok(())
 }
@@ -166,17 +168,20 @@ fn prompt(question: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     write!(io::stderr(), "{question}")?;
     io::stderr().flush()?;
     let _hidden = Hidden::start()?;
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_VALUE));
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
     let mut byte = [0];
     // Byte by byte: a buffered reader would keep a copy.
-    while rustix::io::read(io::stdin(), &mut byte)? == 1 && byte[0] != b'\n' {
-        if line.len() == MAX_VALUE {
-            bail!("a value has at most {MAX_VALUE} bytes");
+    while rustix::io::read(io::stdin(), &mut byte)? == 1 {
+        if byte[0] == b'\n' {
+            writeln!(io::stderr())?;
+            return Ok(line);
         }
         line.push(byte[0]);
+        if line.len() == LONGEST_LINE {
+            bail!("a terminal takes no longer line: give the value with --file");
+        }
     }
-    writeln!(io::stderr())?;
-    Ok(line)
+    bail!("the input ended before the line did: nothing was changed")
 }
 
 /// A terminal that does not show what is typed, until this drops.
@@ -197,6 +202,9 @@ impl Drop for Hidden {
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }
+
+/// A terminal drops what is beyond it, silently.
+const LONGEST_LINE: usize = 4095;
 
 const MAPS: [&str; 4] = ["binaryData", "data", "publicBinaryData", "publicData"];
 

@@ -25,7 +25,7 @@ type Values = Vec<(String, Zeroizing<Vec<u8>>)>;
 /// # Errors
 /// One of them cannot be read, or is refused: then nothing is changed.
 pub fn import(session: &Session, arguments: &ImportArgs) -> anyhow::Result<()> {
-    let (store, keys) = (session.store()?, session.keys()?);
+    let store = session.store()?;
     let vault = session.vault(&arguments.vault)?;
     let values = read(arguments)?;
     if values.is_empty() {
@@ -33,6 +33,7 @@ pub fn import(session: &Session, arguments: &ImportArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let writing = store.lock()?;
+    let (keys, kept) = session.keys_to_write()?;
     let stored = store.read(&vault)?.map(|stored| stored.object);
     let mut object = stored.clone().unwrap_or_else(|| Object::new(&vault));
     for (name, value) in &values {
@@ -40,13 +41,13 @@ pub fn import(session: &Session, arguments: &ImportArgs) -> anyhow::Result<()> {
         put(&mut object, entry.as_str(), value, arguments.no_secret);
     }
     let outcome = session.put(&writing, &keys, stored.as_ref(), object)?;
-    drop(writing);
+    drop((writing, kept));
     let word = outcome.word();
     let count = match values.len() {
         1 => "1 entry".to_owned(),
         count => format!("{count} entries"),
     };
-    say(&vault, &format!("{word}: {count} imported"))?;
+    say(&vault, &format!("{word}: {count} imported"));
     note("what was imported is still where it came from, in plain text: delete it there");
     session.changed(&store, Some(&keys));
     Ok(())
@@ -146,12 +147,14 @@ fn unquote(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     loop {
         match bytes.next()? {
             b'"' => break,
-            b'\\' => value.push(match bytes.next()? {
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                other => other,
-            }),
+            b'\\' => match bytes.next()? {
+                b'n' => value.push(b'\n'),
+                b'r' => value.push(b'\r'),
+                b't' => value.push(b'\t'),
+                byte @ (b'"' | b'$' | b'\\' | b'`') => value.push(byte),
+                // As in a shell, before anything else it is only a backslash.
+                byte => value.extend_from_slice(&[b'\\', byte]),
+            },
             byte => value.push(byte),
         }
     }
@@ -227,6 +230,7 @@ mod tests {
             ("A='b # \\n'", "b # \\n"),
             (r#"A="b\nc\"d\\""#, "b\nc\"d\\"),
             (r#"A="b" # comment"#, "b"),
+            (r#"A="p\w0rd C:\dir \$x""#, r"p\w0rd C:\dir $x"),
             ("A=b=c", "b=c"),
             ("A=$HOME", "$HOME"),
         ] {

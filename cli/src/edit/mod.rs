@@ -21,9 +21,10 @@ pub(crate) use manifests::{Source, read_manifests};
 
 use std::io::{self, Write};
 
-/// Says what became of a vault, as kubectl does.
-fn say(vault: &secretvault_vault::VaultRef, word: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "vault {vault} {word}")
+/// Says what became of a vault, as kubectl does. What is done is done, whether or not somebody
+/// listens.
+fn say(vault: &secretvault_vault::VaultRef, word: &str) {
+    let _ = writeln!(io::stdout(), "vault {vault} {word}");
 }
 
 /// Says what one should know, and is no answer.

@@ -8,19 +8,20 @@ use std::{
     io::{self, Write},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use secretvault_envelope::{Dek, DekId, Envelope, VaultBinding};
-use secretvault_keyring::KeyId;
+use secretvault_keyring::{KeyId, Keyring};
 use secretvault_seal::KeyProvider;
 use serde_json::{Value, json};
 
 use super::say;
 use crate::{
-    keys::{self, Keys},
+    keys::{self, Kept, Keys},
     object::Object,
     opened::{OpenError, OpenVault},
     sealing,
     session::Session,
+    store::Stored,
 };
 
 /// Makes a new key and wraps every vault with it; with `data_keys`, seals every value anew under a
@@ -29,24 +30,26 @@ use crate::{
 /// # Errors
 /// A vault cannot be opened: it stays as it is, and no key is retired.
 pub fn rotate(session: &Session, data_keys: bool, retire: bool) -> anyhow::Result<()> {
+    let path = &session.keyring_path()?;
+    if retire && !session.names_keyring() {
+        bail!(
+            "--retire takes keys out of {}, which other stores may use: give --keyring too, if it is this store's alone",
+            path.display()
+        );
+    }
     let store = session.store()?;
     let writing = store.lock()?;
-    let path = &session.keyring_path()?;
-    let mut keyring = keys::load(path)?;
-    keyring.rotate(session.now)?;
+    let Kept { keyring, lock } = keys::keep(path, true)?;
+    let keyring = next_keyring(keyring, &store.list()?, session, retire)?;
     keys::save(path, &keyring)?;
-    writeln!(
-        io::stdout(),
-        "key {} wraps from now on",
-        keyring.primary_id()
-    )?;
+    println(&format!("key {} wraps from now on", keyring.primary_id()));
     let keys = Keys::new(keyring);
     for stored in store.list()? {
         let object = stored.object;
-        let vault = object.reference();
         if object.spec.get("dataKey").is_none() {
             continue;
         }
+        let vault = object.reference();
         let rewrapped = if data_keys {
             reseal(&object, &keys)
         } else {
@@ -61,19 +64,48 @@ pub fn rotate(session: &Session, data_keys: bool, retire: bool) -> anyhow::Resul
             } else {
                 "rewrapped"
             },
-        )?;
+        );
     }
     if retire {
-        let used = in_use(&store.list()?);
         let mut keyring = keys::load(path)?;
-        for id in keyring.retire(&used) {
-            writeln!(io::stdout(), "key {id} retired")?;
-        }
+        retire_unused(&mut keyring, &store.list()?);
         keys::save(path, &keyring)?;
     }
-    drop(writing);
+    drop((writing, lock));
     session.changed(&store, None);
     Ok(())
+}
+
+/// The keyring with a new key. Every vault must open before: a rotation that cannot end would only
+/// fill the keyring, one key for each try.
+fn next_keyring(
+    keyring: Keyring,
+    vaults: &[Stored],
+    session: &Session,
+    retire: bool,
+) -> anyhow::Result<Keyring> {
+    let text = keyring.to_json();
+    let keys = Keys::new(keyring);
+    for stored in vaults {
+        OpenVault::open(&stored.object, &keys).context("nothing was changed")?;
+    }
+    let mut keyring = Keyring::parse(&text)?;
+    if retire {
+        retire_unused(&mut keyring, vaults);
+    }
+    keyring.rotate(session.now)?;
+    Ok(keyring)
+}
+
+fn retire_unused(keyring: &mut Keyring, vaults: &[Stored]) {
+    for id in keyring.retire(&in_use(vaults)) {
+        println(&format!("key {id} retired"));
+    }
+}
+
+/// Says what is done. It is, whether or not somebody listens.
+fn println(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// The same data key, wrapped with the primary key.
@@ -116,10 +148,30 @@ fn reseal(object: &Object, keys: &Keys) -> anyhow::Result<Object> {
     Ok(resealed)
 }
 
-fn in_use(vaults: &[crate::store::Stored]) -> BTreeSet<KeyId> {
+fn in_use(vaults: &[Stored]) -> BTreeSet<KeyId> {
     let ids = vaults.iter().filter_map(|stored| {
         let id = stored.object.spec.get("dataKey")?.get("keyId")?.as_str()?;
         id.parse().ok()
     });
     ids.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::PlaceArgs;
+
+    #[test]
+    fn no_key_is_retired_from_a_keyring_that_other_stores_may_use() {
+        let session = Session::new(PlaceArgs {
+            store: Some("elsewhere".into()),
+            keyring: None,
+            namespace: "default".to_owned(),
+        });
+        let refused = rotate(&session, false, true).unwrap_err().to_string();
+        assert!(refused.contains("give --keyring too"), "{refused}");
+        // The control: without --retire it gets as far as the store, which is not there.
+        let error = rotate(&session, false, false).unwrap_err().to_string();
+        assert!(error.contains("there is no store"), "{error}");
+    }
 }

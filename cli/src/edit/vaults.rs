@@ -67,9 +67,10 @@ fn refuse_orphans(store: &Store, path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// There is one of that name.
 pub fn create(session: &Session, vault: &str, description: Option<String>) -> anyhow::Result<()> {
-    let (store, keys) = (session.store()?, session.keys()?);
+    let store = session.store()?;
     let vault = session.vault(vault)?;
     let writing = store.lock()?;
+    let (keys, _kept) = session.keys_to_write()?;
     if store.read(&vault)?.is_some() {
         bail!("there is a vault {vault} already: `secretvault set` adds to it");
     }
@@ -78,7 +79,8 @@ pub fn create(session: &Session, vault: &str, description: Option<String>) -> an
         object.spec["description"] = json!(description);
     }
     let outcome = session.put(&writing, &keys, None, object)?;
-    Ok(say(&vault, outcome.word())?)
+    say(&vault, outcome.word());
+    Ok(())
 }
 
 /// Deletes vaults. Commands that run keep or lose their files as each vault's `onDelete` says.
@@ -92,11 +94,12 @@ pub fn delete(session: &Session, vaults: &[String]) -> anyhow::Result<()> {
     for vault in vaults {
         going.push(session.existing(&store, vault)?.object.reference());
     }
-    for vault in &going {
+    let deleted = going.iter().try_for_each(|vault| {
         writing.delete(vault)?;
-        say(vault, "deleted")?;
-    }
+        say(vault, "deleted");
+        Ok(())
+    });
     drop(writing);
     session.changed(&store, None);
-    Ok(())
+    deleted
 }

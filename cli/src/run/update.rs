@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     keys::Keys,
-    selection::{Owners, Selection, SelectionError, select},
+    selection::{Owners, Selection, SelectionError, select, without_withdrawn},
     session::Session,
     store::Store,
 };
@@ -115,8 +115,15 @@ fn update(
         let gid = site.gid;
         Owners::Caller { uid, gid }
     };
-    let selection = select(store, keys, marker.wish(), owners, &held);
-    let mut selection = selection.map_err(Box::new)?;
+    let selection = select(store, keys, marker.wish(), owners, &held).map_err(Box::new);
+    let (mut selection, denied) = match selection {
+        Ok(selection) => (selection, None),
+        // A right that ended must not wait until all else is well.
+        Err(error) => match without_withdrawn(store, marker.wish(), &held) {
+            Some(left) => (left, Some(error)),
+            None => return Err(error.into()),
+        },
+    };
     let notices = std::mem::take(&mut selection.notices);
     let marker = Marker::new(store, marker.wish().clone(), &selection.held);
     let next = Next {
@@ -132,7 +139,7 @@ fn update(
             warn(notice);
         }
     }
-    Ok(change)
+    denied.map_or(Ok(change), |error| Err(error.into()))
 }
 
 /// What a command is to have.

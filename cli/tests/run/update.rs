@@ -138,6 +138,27 @@ fn a_right_that_is_withdrawn_takes_the_file_away_whatever_on_delete_says() {
 }
 
 #[test]
+fn a_right_that_is_withdrawn_takes_the_file_away_also_while_another_vault_is_damaged() {
+    let Some(machine) = Machine::of_ordinary_user() else {
+        return;
+    };
+    machine.apply("app", "{data: {a: withdrawn}}");
+    machine.apply("other", "{data: {b: kept}}");
+    let command = machine.start(&["--vault", "other"], "echo ready; exec sleep 1000");
+    assert_eq!(command.secret("a").as_deref(), Some("withdrawn"));
+    let path = machine.store().join("default.other.yaml");
+    let object = fs::read_to_string(&path).unwrap();
+    fs::write(&path, object.replace("b: sv1:", "b: sv1:A")).unwrap();
+    let told = machine.apply(
+        "app",
+        "{data: {a: withdrawn}, access: [{serviceAccounts: [x]}]}",
+    );
+    assert_eq!(command.secret("a"), None, "{told}");
+    assert_eq!(command.secret("b").as_deref(), Some("kept"));
+    assert!(told.contains("does not open"), "{told}");
+}
+
+#[test]
 fn an_entry_that_is_removed_stays_or_goes_as_on_delete_says() {
     for (on_delete, left) in [("Retain", Some("x")), ("Remove", None)] {
         let spec = format!("{{data: {{a: x, b: y}}, onDelete: {on_delete}}}");
