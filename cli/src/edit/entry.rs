@@ -165,9 +165,10 @@ fn ask(entry: &EntryName) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn prompt(question: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    // First: what is typed as soon as the question stands must not be shown, nor thrown away.
+    let _hidden = Hidden::start()?;
     write!(io::stderr(), "{question}")?;
     io::stderr().flush()?;
-    let _hidden = Hidden::start()?;
     let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
     let mut byte = [0];
     // Byte by byte: a buffered reader would keep a copy.
