@@ -14,6 +14,8 @@ pub mod serve;
 pub mod keys;
 pub mod vaults;
 
+pub mod consumers;
+
 pub mod admission;
 pub mod release;
 

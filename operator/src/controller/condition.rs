@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use secretvault_crds::{api::CONDITION_READY, whole_second};
 
+use crate::words::shortened;
+
 /// What the condition `Ready` is to say.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Ready {
@@ -45,30 +47,8 @@ pub(super) fn ready_of(conditions: &[Condition]) -> Option<&Condition> {
         .find(|condition| condition.type_ == CONDITION_READY)
 }
 
-/// At most so many bytes of a text, with an ellipsis where something is cut.
-pub(super) fn shortened(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let end = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
-        text.truncate(end);
-        text.push_str(ELLIPSIS);
-    }
-    text
-}
-
-/// Names in a row, and how many more there are than a reader wants.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.into_iter().collect();
-    let shown = names.get(..MOST_NAMES).unwrap_or(&names).join(", ");
-    match names.len().checked_sub(MOST_NAMES) {
-        None | Some(0) => shown,
-        Some(more) => format!("{shown} and {more} more"),
-    }
-}
-
-const ELLIPSIS: &str = "…";
 /// What the API server accepts in a condition.
 const MAX_MESSAGE: usize = 32768;
-const MOST_NAMES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -96,21 +76,5 @@ mod tests {
         assert_eq!(same.observed_generation, Some(2));
         let other = ready(false).condition(Some(2), Some(&same), at(3));
         assert_eq!(other.last_transition_time, Time(at(3)));
-    }
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(shortened("äöü".into(), 6), "äöü");
-        assert_eq!(shortened("äöüß".into(), 6), "ä…");
-    }
-
-    #[test]
-    fn a_long_list_says_how_many_more() {
-        let names: Vec<String> = (1..=10).map(|n| n.to_string()).collect();
-        assert_eq!(
-            listed(names.iter().map(String::as_str)),
-            "1, 2, 3, 4, 5, 6, 7, 8 and 2 more"
-        );
-        assert_eq!(listed(["a", "b"]), "a, b");
     }
 }

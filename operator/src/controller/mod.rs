@@ -6,7 +6,6 @@
 mod apply;
 mod bootstrap;
 mod condition;
-mod events;
 mod key_provider;
 mod lease;
 mod publish_ca;
@@ -18,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::publish_ca::CaPublisher;
-use self::{
-    events::Events, key_provider::KeyProviderController, lease::Lease, vault::VaultController,
+use self::{key_provider::KeyProviderController, lease::Lease, vault::VaultController};
+use crate::{
+    config::Settings, events::Events, keys::Providers, metrics::ControllerMetrics, vaults::Vaults,
 };
-use crate::{config::Settings, keys::Providers, metrics::ControllerMetrics, vaults::Vaults};
 
 /// What the controllers work with.
 #[derive(Clone)]

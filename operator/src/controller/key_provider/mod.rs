@@ -27,8 +27,9 @@ use self::{
     plan::{Keys, Observed, Remedy},
     sealed::sealed_with,
 };
-use super::{apply, events::Events};
+use super::apply;
 use crate::{
+    events::Events,
     keys::{KeyFault, ProviderFault, Source},
     metrics::{ControllerMetrics, ControllerName, KeyProviderState, ReconcileOutcome},
     vaults::Vaults,

@@ -3,11 +3,9 @@
 use jiff::Timestamp;
 use secretvault_crds::KeyProviderStatus;
 
-use super::super::{
-    condition::{Ready, ready_of},
-    events::News,
-};
+use super::super::condition::{Ready, ready_of};
 use crate::{
+    events::News,
     keys::{KeyFault, ProviderFault, Source},
     metrics::KeyProviderState,
 };

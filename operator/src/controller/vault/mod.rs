@@ -18,8 +18,9 @@ use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
 use self::{inspect::inspect, schedule::Schedule};
-use super::{apply, events::Events};
+use super::apply;
 use crate::{
+    events::Events,
     keys::Providers,
     metrics::{ControllerMetrics, ControllerName, ReconcileOutcome, VaultState},
     vaults::Vaults,

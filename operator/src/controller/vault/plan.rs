@@ -6,12 +6,10 @@ use jiff::Timestamp;
 use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultStatus};
 
 use super::{
-    super::{
-        condition::{Ready, listed, ready_of},
-        events::News,
-    },
+    super::condition::{Ready, ready_of},
     inspect::Verdict,
 };
+use crate::{events::News, words::listed};
 
 /// The status that a vault should have.
 pub(super) fn status(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> SecretVaultStatus {

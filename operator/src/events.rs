@@ -14,28 +14,28 @@ use kube::{
 };
 use tracing::warn;
 
-use super::condition::shortened;
+use crate::words::shortened;
 
 /// What is told of an object.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct News {
+pub(crate) struct News {
     /// Whether somebody should look.
-    pub(super) warning: bool,
+    pub(crate) warning: bool,
     /// A word in camel case.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
     /// For a person. Names of entries at most: never a value, nor a part or a size of one.
-    pub(super) note: String,
+    pub(crate) note: String,
 }
 
 /// Tells events in this replica's name.
 #[derive(Clone)]
-pub(super) struct Events {
+pub(crate) struct Events {
     client: Client,
     pod_name: String,
 }
 
 impl Events {
-    pub(super) fn new(client: Client, pod_name: &str) -> Self {
+    pub(crate) fn new(client: Client, pod_name: &str) -> Self {
         Self {
             client,
             pod_name: pod_name.to_owned(),
@@ -43,7 +43,7 @@ impl Events {
     }
 
     /// Tells it. An event that cannot be told is logged: it is no reason to fail.
-    pub(super) async fn tell(&self, about: &ObjectReference, news: News) {
+    pub(crate) async fn tell(&self, about: &ObjectReference, news: News) {
         let event = event(about, news, &self.pod_name, Timestamp::now());
         let namespace = event
             .metadata
