@@ -14,6 +14,9 @@ pub mod serve;
 pub mod keys;
 pub mod vaults;
 
+mod events;
+mod words;
+
 pub mod consumers;
 
 pub mod admission;
