@@ -1,0 +1,393 @@
+//! What one replica says of its consumers: its key in the ConfigMap `secretvault-consumers`.
+//!
+//! # Format
+//! ```json
+//! {"version":1,"vaults":{"VAULT-UID":{
+//!   "pods":[["shop","web-0","node-a",7,3,3,"POD-UID"]],
+//!   "more":[[7,3,1,200]]}}}
+//! ```
+//! * `pods`: namespace, name and node of a pod, the generation that it holds, the one it started
+//!   with, flags (1: environment, 2: restart), its UID. Without flags the last two say nothing and
+//!   are 0 and empty: pods that differ in nothing else need not be told apart.
+//! * `more`: generation, first generation and flags of pods that are counted and not named, and how
+//!   many there are. Named are those that hold the oldest generations.
+//! * `omitted`: how many vaults are left out altogether.
+//!
+//! What is read comes from whoever may write a ConfigMap: it is parsed strictly, and each limit is
+//! there so that nobody makes the leader work or hold more than an honest replica does.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::registry::{Consumer, Holding};
+
+/// One replica's word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Report {
+    version: u8,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) omitted: usize,
+    pub(super) vaults: BTreeMap<String, Section>,
+}
+
+/// What a report says of one vault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) pods: Vec<Named>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) more: Vec<Unnamed>,
+}
+
+/// Namespace, name, node, generation, first generation, flags, UID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Named(
+    pub(super) String,
+    pub(super) String,
+    pub(super) String,
+    pub(super) i64,
+    pub(super) i64,
+    pub(super) u8,
+    pub(super) String,
+);
+
+/// Generation, first generation, flags, how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unnamed(
+    pub(super) i64,
+    pub(super) i64,
+    pub(super) u8,
+    pub(super) u32,
+);
+
+impl Report {
+    /// The report of a replica: as many names as fit into so many bytes, and every count.
+    ///
+    /// # Guarantees
+    /// It is not longer. Should even the counts be, the vaults with the fewest consumers are left
+    /// out, and it says how many.
+    pub(super) fn text(consumers: &BTreeMap<Consumer, Holding>, budget: usize) -> String {
+        let all = by_vault(consumers);
+        let fitting = NAMES.iter().map(|most| Self::naming(&all, *most).to_json());
+        let mut shortest = String::new();
+        for text in fitting {
+            if text.len() <= budget {
+                return text;
+            }
+            shortest = text;
+        }
+        Self::of_the_most_used(&all, &shortest, budget)
+    }
+
+    /// Parses what somebody wrote.
+    ///
+    /// # Errors
+    /// It is no report that a replica would write. The text is not repeated.
+    pub(super) fn parse(text: &str) -> Result<Self, ReportError> {
+        if text.len() > MAX_TEXT {
+            return Err(ReportError::TooLong);
+        }
+        let report: Self = serde_json::from_str(text).map_err(|_| ReportError::Malformed)?;
+        if report.version != VERSION {
+            return Err(ReportError::Version);
+        }
+        let valid = report
+            .vaults
+            .iter()
+            .all(|(uid, section)| is_name(uid) && section.is_valid());
+        valid.then_some(report).ok_or(ReportError::Malformed)
+    }
+
+    fn naming(all: &BTreeMap<&str, Vec<Named>>, most: usize) -> Self {
+        let vaults = all.iter();
+        Self {
+            version: VERSION,
+            omitted: 0,
+            vaults: vaults
+                .map(|(uid, pods)| ((*uid).to_owned(), Section::naming(pods, most)))
+                .collect(),
+        }
+    }
+
+    /// Counts alone, of as many vaults as fit.
+    fn of_the_most_used(
+        all: &BTreeMap<&str, Vec<Named>>,
+        counts: &str,
+        budget: usize,
+    ) -> String {
+        let mut ranked: Vec<(&str, &Vec<Named>)> = all.iter().map(|(uid, it)| (*uid, it)).collect();
+        ranked.sort_by_key(|(_, pods)| std::cmp::Reverse(pods.len()));
+        let mut text = counts.to_owned();
+        while text.len() > budget && !ranked.is_empty() {
+            ranked.truncate(ranked.len() * 3 / 4);
+            let kept = ranked.iter().map(|(uid, pods)| (*uid, (*pods).clone()));
+            let mut report = Self::naming(&kept.collect(), 0);
+            report.omitted = all.len() - ranked.len();
+            text = report.to_json();
+        }
+        text
+    }
+
+    fn to_json(&self) -> String {
+        // It serializes: text, numbers, and maps with keys of text.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Section {
+    /// Names the first ones: they hold the oldest generations.
+    fn naming(pods: &[Named], most: usize) -> Self {
+        let mut section = Self::default();
+        let mut more: BTreeMap<(i64, i64, u8), u32> = BTreeMap::new();
+        for pod in pods {
+            // A status shows no more of them, but who asks for a restart must be known by name.
+            let most = if pod.5 & RESTART == 0 { most.min(SHOWN) } else { most };
+            if section.pods.len() < most {
+                section.pods.push(pod.clone());
+            } else {
+                *more.entry((pod.3, pod.4, pod.5)).or_default() += 1;
+            }
+        }
+        let more = more.into_iter();
+        section.more = more
+            .map(|((generation, since, flags), count)| Unnamed(generation, since, flags, count))
+            .collect();
+        section
+    }
+
+    fn is_valid(&self) -> bool {
+        let pods = self.pods.iter().all(Named::is_valid);
+        pods && self.more.iter().all(|it| it.0 >= 0 && it.1 >= 0 && it.2 <= FLAGS)
+    }
+}
+
+impl Named {
+    fn of(consumer: &Consumer, holding: Holding) -> Self {
+        let env = if consumer.env { ENVIRONMENT } else { 0 };
+        let restart = if consumer.restart { RESTART } else { 0 };
+        let flags = env | restart;
+        let marked = flags != 0;
+        Self(
+            consumer.pod_namespace.clone(),
+            consumer.pod.clone(),
+            consumer.node.clone(),
+            holding.generation,
+            if marked { holding.since } else { 0 },
+            flags,
+            if marked { consumer.pod_uid.clone() } else { String::new() },
+        )
+    }
+
+    /// Those with the oldest generation in their files first, then in what they made of them.
+    fn age(&self) -> (i64, i64) {
+        (self.3, if self.5 == 0 { i64::MAX } else { self.4 })
+    }
+
+    fn is_valid(&self) -> bool {
+        let names = [&self.0, &self.1, &self.2].into_iter();
+        names.map(String::as_str).all(is_name)
+            && self.3 >= 0
+            && self.4 >= 0
+            && self.5 <= FLAGS
+            && (self.6.is_empty() || is_name(&self.6))
+    }
+}
+
+/// The consumers of each vault that exists, in the order in which they are named.
+fn by_vault(consumers: &BTreeMap<Consumer, Holding>) -> BTreeMap<&str, Vec<Named>> {
+    let mut all: BTreeMap<&str, Vec<Named>> = BTreeMap::new();
+    for (consumer, holding) in consumers {
+        if !consumer.vault_uid.is_empty() {
+            let pods = all.entry(&consumer.vault_uid).or_default();
+            pods.push(Named::of(consumer, *holding));
+        }
+    }
+    for pods in all.values_mut() {
+        pods.sort_by(|one, other| {
+            (one.age(), &one.0, &one.1).cmp(&(other.age(), &other.0, &other.1))
+        });
+    }
+    all
+}
+
+/// Whether it looks like a name or a UID of Kubernetes: nothing else is passed on.
+fn is_name(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(valid)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Why a text is no report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ReportError {
+    /// It has another form.
+    #[error("a report of consumers is malformed")]
+    Malformed,
+    /// It is longer than a replica's.
+    #[error("a report of consumers has more than {MAX_TEXT} bytes")]
+    TooLong,
+    /// Another version of the operator wrote it.
+    #[error("a report of consumers is of another version")]
+    Version,
+}
+
+pub(super) const ENVIRONMENT: u8 = 1;
+pub(super) const RESTART: u8 = 2;
+const FLAGS: u8 = ENVIRONMENT | RESTART;
+/// As long as an object's name may be.
+const MAX_NAME: usize = 253;
+/// Above what replicas write, and below what would be work.
+const MAX_TEXT: usize = 512 * 1024;
+/// How many pods of a vault are named, if there is room.
+const NAMES: [usize; 8] = [4096, 1024, 256, 100, 50, 25, 10, 0];
+/// How many pods a status names.
+const SHOWN: usize = secretvault_crds::limits::MAX_CONSUMERS;
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use secretvault_vault::VaultRef;
+
+    use super::*;
+
+    fn consumer(vault: &str, pod: &str, restart: bool) -> Consumer {
+        Consumer {
+            vault: VaultRef::new("shop", vault),
+            vault_uid: format!("uid-{vault}"),
+            pod_namespace: "shop".to_owned(),
+            pod: pod.to_owned(),
+            pod_uid: format!("uid-{pod}"),
+            node: "node-a".to_owned(),
+            env: false,
+            restart,
+        }
+    }
+
+    fn held(generation: i64, since: i64) -> Holding {
+        Holding { generation, since }
+    }
+
+    fn counted(report: &Report) -> u32 {
+        let sections = report.vaults.values();
+        sections
+            .map(|it| it.pods.len() as u32 + it.more.iter().map(|more| more.3).sum::<u32>())
+            .sum()
+    }
+
+    #[test]
+    fn a_report_names_pods_and_says_what_matters_of_them() {
+        let consumers = BTreeMap::from([
+            (consumer("app", "web-0", true), held(7, 3)),
+            (consumer("app", "web-1", false), held(7, 3)),
+        ]);
+        insta::assert_snapshot!(Report::text(&consumers, 1000), @r#"{"version":1,"vaults":{"uid-app":{"pods":[["shop","web-0","node-a",7,3,2,"uid-web-0"],["shop","web-1","node-a",7,0,0,""]]}}}"#);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let consumers = BTreeMap::from([
+            (consumer("app", "web-0", true), held(7, 3)),
+            (consumer("db", "web-0", false), held(1, 1)),
+        ]);
+        let text = Report::text(&consumers, 1000);
+        assert_eq!(Report::parse(&text).unwrap().to_json(), text);
+    }
+
+    #[test]
+    fn a_vault_that_is_awaited_has_no_consumers() {
+        let mut awaited = consumer("app", "web-0", true);
+        awaited.vault_uid = String::new();
+        let text = Report::text(&BTreeMap::from([(awaited, held(0, 0))]), 1000);
+        assert_eq!(text, r#"{"version":1,"vaults":{}}"#);
+    }
+
+    #[test]
+    fn the_oldest_are_named_and_all_are_counted() {
+        let pods = (0..500).map(|n| {
+            let generation = if n == 321 { 6 } else { 7 };
+            (consumer("app", &format!("web-{n}"), false), held(generation, 1))
+        });
+        let text = Report::text(&pods.collect(), 300 * 1024);
+        let report = Report::parse(&text).unwrap();
+        let section = &report.vaults["uid-app"];
+        assert_eq!(section.pods.len(), 100);
+        assert_eq!((section.pods[0].1.as_str(), section.pods[0].3), ("web-321", 6));
+        assert_eq!(section.more, [Unnamed(7, 0, 0, 400)]);
+    }
+
+    #[test]
+    fn who_asks_for_a_restart_is_named_beyond_what_a_status_shows() {
+        let pods = (0..500).map(|n| (consumer("app", &format!("web-{n}"), true), held(7, 1)));
+        let report = Report::parse(&Report::text(&pods.collect(), 300 * 1024)).unwrap();
+        assert_eq!(report.vaults["uid-app"].pods.len(), 500);
+    }
+
+    #[test]
+    fn names_go_before_counts_and_counts_before_vaults() {
+        let pods = |vaults: usize| -> BTreeMap<Consumer, Holding> {
+            let pods = (0..vaults).flat_map(|vault| {
+                (0..10).map(move |n| {
+                    let pod = consumer(&format!("app-{vault}"), &format!("web-{n}"), true);
+                    (pod, held(7, 1))
+                })
+            });
+            pods.collect()
+        };
+        for (vaults, budget, named, omitted) in
+            [(10, 10_000, true, false), (10, 600, false, false), (100, 600, false, true)]
+        {
+            let text = Report::text(&pods(vaults), budget);
+            assert!(text.len() <= budget, "{vaults}: {}", text.len());
+            let report = Report::parse(&text).unwrap();
+            let names = report.vaults.values().any(|it| !it.pods.is_empty());
+            assert_eq!((names, report.omitted > 0), (named, omitted), "{vaults} {budget}");
+            let left_out = report.omitted as u32 * 10;
+            assert_eq!(counted(&report) + left_out, vaults as u32 * 10);
+        }
+    }
+
+    #[test]
+    fn what_no_replica_writes_is_refused() {
+        let row = |row: &str| format!(r#"{{"version":1,"vaults":{{"u":{{"pods":[{row}]}}}}}}"#);
+        assert!(Report::parse(&row(r#"["shop","web","a",1,1,3,"u"]"#)).is_ok());
+        let more = |row: &str| format!(r#"{{"version":1,"vaults":{{"u":{{"more":[{row}]}}}}}}"#);
+        assert!(Report::parse(&more("[1,1,3,5]")).is_ok());
+        let cases = [
+            String::new(),
+            "[]".into(),
+            r#"{"version":1}"#.into(),
+            r#"{"version":1,"vaults":{},"other":1}"#.into(),
+            r#"{"version":1,"vaults":{"u":{"other":[]}}}"#.into(),
+            r#"{"version":1,"vaults":{"U/":{}}}"#.into(),
+            r#"{"version":1,"vaults":{"":{}}}"#.into(),
+            row(r#"["shop","web","a",1,1,4,"u"]"#),
+            row(r#"["shop","web","a",-1,1,3,"u"]"#),
+            row(r#"["shop","web","a",1,-1,3,"u"]"#),
+            row(r#"["shop","web/x","a",1,1,3,"u"]"#),
+            row(r#"["","web","a",1,1,3,"u"]"#),
+            row(r#"["shop","web","a b",1,1,3,"u"]"#),
+            row(r#"["shop","web","a",1,1,3,"U"]"#),
+            row(r#"["shop","web","a",1,1,3]"#),
+            row(r#"["shop","web","a",1,1,3,"u","v"]"#),
+            row(&format!(r#"["shop","{}","a",1,1,3,"u"]"#, "x".repeat(254))),
+            more("[1,1,3,-5]"),
+            more("[-1,1,3,5]"),
+            more("[1,-1,3,5]"),
+            more("[1,1,4,5]"),
+        ];
+        for text in cases {
+            assert_eq!(Report::parse(&text).unwrap_err(), ReportError::Malformed, "{text}");
+        }
+        let newer = r#"{"version":2,"vaults":{}}"#;
+        assert_eq!(Report::parse(newer).unwrap_err(), ReportError::Version);
+        let long = format!("{}{}", " ".repeat(MAX_TEXT), r#"{"version":1,"vaults":{}}"#);
+        assert_eq!(Report::parse(&long).unwrap_err(), ReportError::TooLong);
+    }
+}
