@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster
+.PHONY: help demo check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster bench
 
 CACHE := $(or $(SECRETVAULT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/secretvault)
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
@@ -34,7 +34,7 @@ deny: $(CARGO_DENY) ## Licences, sources, banned crates and the layering rule
 	@$(TIMED) "cargo-deny" $(CARGO_DENY) --offline check licenses bans sources
 
 $(CARGO_DENY):
-	@$(TIMED) "installing cargo-deny" cargo install cargo-deny --version 0.20.2 --locked --root $(CACHE)/tools
+	@$(TIMED) "installing cargo-deny" cargo install cargo-deny --version 0.20.2 --locked --debug --root $(CACHE)/tools
 
 generate: ## Write the generated files anew: CRDs, and their copies in the chart
 	cargo build --workspace --locked --bin crdgen
@@ -54,8 +54,11 @@ cluster-down: ## Stop that cluster; nothing is left of it
 test: ## Everything: check, the volume writer as root, and the real cluster (root)
 	@$(TIMED) "all" tests/all
 
-test-node: ## Tests that need root: the node agent, the volume writer, and commands in namespaces, on the real kernel
-	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts -- --ignored
+test-node: ## Tests that need root: the node agent, the volume writer, the launcher, and commands in namespaces, on the real kernel
+	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts --test launcher -- --ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests
+
+bench: cluster ## How fast it is and what it costs, measured on the real cluster into docs/benchmarks.md (root)
+	@$(TIMED) "benchmarks" tests/benchmarks docs/benchmarks.md
