@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use secretvault_vault::{
-    EntryName, FileAttributes, FilePath, Held, HeldFile, HeldVault, PlaceholderError, Plan,
-    PlannedFile, Refusal, Request, RequestError, Subject, Vault, VaultRef, plan, resolve,
-    withdrawn,
+    EntryName, FileAttributes, FilePath, Held, HeldFile, HeldVault, Notice, PlaceholderError, Plan,
+    PlannedFile, Refusal, Request, RequestError, RequestedVault, Subject, Vault, VaultRef, plan,
+    resolve, withdrawn,
 };
 use secretvault_volume::{Contents, File, PathCollision};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::{
 /// What is asked for, as the command line says it. Names only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
-    /// `[namespace/]name`, comma-separated; a later vault overrides an earlier one.
+    /// `[namespace/]name`, comma-separated, or a YAML list; a later vault overrides an earlier one.
     pub vaults: String,
     /// Entries, globs, renamed entries, or a YAML list; empty: all.
     pub items: String,
@@ -124,7 +124,7 @@ pub fn select(
     let seen = |vault: &VaultRef| shelf.vaults.get(vault).map(|(vault, _)| vault);
     let plan =
         plan(&request, &subject, seen, held).map_err(|refusal| refused(store, &shelf, &refusal))?;
-    let mut notices = plan.notices.clone();
+    let mut notices = plan.notices.iter().map(told).collect();
     let contents = open(&plan, &shelf, keys, owners, &mut notices)?;
     Ok(Selection {
         held: successor(&plan, &shelf, held),
@@ -138,9 +138,9 @@ pub fn select(
 /// is damaged or lacks its key: a right that ended must not wait for that. `None`: all of it.
 pub fn without_withdrawn(store: &Store, wish: &Wish, held: &Held) -> Option<Selection> {
     let request = request(wish).ok()?;
-    let vaults = request.vaults.iter().filter_map(|reference| {
-        let stored = store.read(reference).ok()??;
-        Some((reference.clone(), stored.object.parse().ok()?))
+    let vaults = request.vaults.into_iter().filter_map(|wanted| {
+        let stored = store.read(&wanted.reference).ok()??;
+        Some((wanted.reference, stored.object.parse().ok()?))
     });
     let vaults: BTreeMap<VaultRef, Vault> = vaults.collect();
     let gone = withdrawn(&subject(wish), |vault| vaults.get(vault), held);
@@ -205,7 +205,7 @@ struct Shelf {
 impl Shelf {
     fn load(store: &Store, request: &Request) -> Result<Self, SelectionError> {
         let mut vaults = BTreeMap::new();
-        for reference in &request.vaults {
+        for RequestedVault { reference, .. } in &request.vaults {
             if let Some(stored) = store.read(reference)? {
                 let vault = stored.object.parse();
                 let vault = vault.map_err(|reason| SelectionError::Vault {
@@ -341,11 +341,28 @@ fn refused(store: &Store, shelf: &Shelf, refusal: &Refusal) -> SelectionError {
                 .find(|vault| !shelf.vaults.contains_key(*vault));
             missing.and_then(|vault| similar(store, vault))
         }
-        Refusal::Behind { .. } | Refusal::Forbidden { .. } | Refusal::PathCollision { .. } => None,
+        Refusal::Behind { .. }
+        | Refusal::Forbidden { .. }
+        | Refusal::PathCollision { .. }
+        | Refusal::PrefixTooLong { .. } => None,
     };
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
     let words = words(refusal);
     SelectionError::Refused { words, hint }
+}
+
+/// A notice in the words of one machine.
+fn told(notice: &Notice) -> String {
+    match notice {
+        Notice::Lacking(refusal) => words(refusal),
+        Notice::Optional(refusal) => format!("optional {}", words(refusal)),
+        Notice::EmptyVault { .. }
+        | Notice::Gone { .. }
+        | Notice::Idle { .. }
+        | Notice::Overridden(_)
+        | Notice::Retained { .. }
+        | Notice::Withdrawn { .. } => notice.to_string(),
+    }
 }
 
 /// A refusal in the words of one machine, where nobody is a pod.

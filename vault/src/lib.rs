@@ -27,11 +27,11 @@ pub mod variables;
 pub use access::{AccessRule, Subject, admits, allows, rule_for};
 pub use names::{EntryName, FileMode, FilePath, OnDelete, VaultRef};
 pub use pattern::{EntryPattern, NamePattern};
-pub use placeholders::{PlaceholderError, resolve};
+pub use placeholders::{PlaceholderError, PodFacts, resolve, resolve_items};
 pub use plan::{
-    Held, HeldFile, HeldVault, Overridden, Plan, PlannedFile, Refusal, plan, withdrawn,
+    Held, HeldFile, HeldVault, Notice, Overridden, Plan, PlannedFile, Refusal, plan, withdrawn,
 };
-pub use request::{Item, ItemPattern, Request, RequestError};
+pub use request::{Item, ItemPattern, Request, RequestError, RequestedVault};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use variables::{VariableError, variables};
 pub use vault::{Collision, EntryKind, FileAttributes, FileRule, Vault};

@@ -49,6 +49,15 @@ impl FilePath {
         &self.0
     }
 
+    /// This path in a directory of the volume.
+    ///
+    /// # Errors
+    /// Together they are longer than a path may be.
+    pub fn below(&self, directory: &Self) -> Result<Self, NameError> {
+        // Through the same door as every other path: two good parts need not make a good whole.
+        Self::try_from(format!("{directory}/{self}"))
+    }
+
     /// The directories that this file makes necessary, outermost first: `a`, `a/b` for `a/b/c`.
     pub fn directories(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])

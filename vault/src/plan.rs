@@ -5,7 +5,9 @@
 //! a vault of the pod's own namespace that is missing is [`Refusal::NotFound`]; one of another
 //! namespace that is missing or allows this pod nothing is [`Refusal::Forbidden`], with the same
 //! words for both. An item must be found in at least one vault. Only `optional` softens this: for
-//! an item that has it, and for the vaults if every item has it.
+//! an item or a vault that has it, and for all vaults if every item has it. An optional vault that
+//! is not there makes no item optional: a pod must not start without its password because another
+//! vault is missing. Only if no vault at all is there, and none has to be, the volume is empty.
 //!
 //! # Later
 //! A volume that holds files already is never refused for what is gone or withdrawn: the rest must
@@ -13,11 +15,13 @@
 //! access first (a withdrawn right always removes), then by `onDelete`.
 //!
 //! # Merge
-//! By path: a later vault's file replaces those of earlier vaults that clash with it. Two files
+//! By path, which is below the vault's prefix if the request gives it one, whoever else chose the
+//! rest of it: a later vault's file replaces those of earlier vaults that clash with it. Two files
 //! clash if they have one path or one would need the other to be a directory (`a` and `a/b`).
 //! Clashing files of one vault are refused.
 
 mod held;
+mod notice;
 mod refusal;
 mod select;
 
@@ -25,11 +29,12 @@ use crate::{
     access::Subject,
     layout::Layout,
     names::{EntryName, FileMode, FilePath, OnDelete, VaultRef},
-    request::Request,
+    request::{Request, RequestedVault},
     vault::{EntryKind, FileAttributes, Vault},
 };
 
 pub use held::withdrawn;
+pub use notice::Notice;
 pub use refusal::Refusal;
 
 /// What a volume holds already; empty at the first publish.
@@ -75,10 +80,12 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// Held files that stay as they are. Every other held path that is not in `files` goes.
     pub retained: Vec<FilePath>,
-    /// What the pod's owner should know, in words without values.
-    pub notices: Vec<String>,
-    /// Files that a later vault's files replaced; each has a notice too.
-    pub overridden: Vec<Overridden>,
+    /// Optional vaults that the volume does without: missing, or not for this pod.
+    pub lacking: Vec<VaultRef>,
+    /// Those of them that are known to be missing, and known to the pod: of its own namespace.
+    pub awaited: Vec<VaultRef>,
+    /// What the pod's owner should know.
+    pub notices: Vec<Notice>,
 }
 
 /// One file.
@@ -133,19 +140,22 @@ pub fn plan<'v>(
     let sources: Vec<Source<'_>> = request
         .vaults
         .iter()
-        .map(|reference| Source {
-            reference,
-            vault: seen(reference),
+        .map(|wanted| Source {
+            wanted,
+            vault: seen(&wanted.reference),
         })
         .collect();
-    if let Some(source) = sources.iter().find(|source| source.is_behind(held)) {
+    let mut vaults = sources.iter().filter_map(|source| source.vault);
+    if let Some(vault) = vaults.find(|vault| held::is_behind(vault, held)) {
         return Err(Refusal::Behind {
-            vault: source.reference.clone(),
+            vault: vault.reference.clone(),
         });
     }
     let selected = select::select(request, subject, &sources, !held.vaults.is_empty())?;
     let mut plan = Plan {
         vaults: selected.vaults,
+        lacking: selected.lacking,
+        awaited: selected.awaited,
         notices: selected.notices,
         ..Plan::default()
     };
@@ -163,21 +173,8 @@ pub fn plan<'v>(
 /// One vault of the request, with what is known about it.
 #[derive(Clone, Copy)]
 struct Source<'a> {
-    reference: &'a VaultRef,
+    wanted: &'a RequestedVault,
     vault: Option<&'a Vault>,
-}
-
-impl Source<'_> {
-    /// Whether the volume has seen a later generation of this vault than we have.
-    fn is_behind(&self, held: &Held) -> bool {
-        self.vault.is_some_and(|vault| {
-            held.vaults.iter().any(|held| {
-                held.reference == vault.reference
-                    && held.uid == vault.uid
-                    && held.generation > vault.generation
-            })
-        })
-    }
 }
 
 /// One entry that was selected, before the merge.
@@ -235,16 +232,12 @@ fn place(
                 entries: [other.entry, file.entry],
             });
         }
-        plan.notices.push(format!(
-            "{path} is taken from vault {}, which is listed after {}",
-            file.vault, other.vault
-        ));
-        plan.overridden.push(Overridden {
+        plan.notices.push(Notice::Overridden(Overridden {
             path,
             vault: other.vault,
             entry: other.entry,
             by: file.vault.clone(),
-        });
+        }));
     }
     layout.insert(file.path.clone(), file);
     Ok(())

@@ -1,9 +1,14 @@
 //! What a consumer asks for: the volume attributes `vaults` and `items`, read once.
 //!
+//! `vaults` is a comma list of `[namespace/]name`, or a YAML list of `vault`, `prefix` and
+//! `optional`. A vault is there once: its files have one place each. An entry that is needed in two
+//! places is listed twice in `items`, with two paths.
+//!
 //! Pod authors write these texts and the operator reads them, so each has a limit: [`MAX_VAULTS`],
 //! [`MAX_ITEMS`], [`MAX_GLOBS`] (each glob is tried on every entry) and [`MAX_TEXT`].
 
 mod items;
+mod vaults;
 
 use thiserror::Error;
 
@@ -29,12 +34,24 @@ pub const MAX_TEXT: usize = 64 * 1024;
 /// What a volume is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// At least one; a later one overrides an earlier one.
-    pub vaults: Vec<VaultRef>,
+    /// At least one, and none twice; a later one overrides an earlier one.
+    pub vaults: Vec<RequestedVault>,
     /// Which entries; empty: every entry that the pod may have.
     pub items: Vec<Item>,
     /// The volume's own defaults.
     pub defaults: FileAttributes,
+}
+
+/// A vault that a volume is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedVault {
+    /// Which.
+    pub reference: VaultRef,
+    /// The directory that all its files land in, those with a path of their own too; none: the
+    /// volume's root.
+    pub prefix: Option<FilePath>,
+    /// Whether the volume is fine without it: missing, or not for this pod.
+    pub optional: bool,
 }
 
 /// One wish: an entry, or all that a pattern covers.
@@ -78,8 +95,8 @@ pub enum RequestError {
         /// The item.
         item: String,
     },
-    /// The same vault twice.
-    #[error("vaults: {vault} is listed twice: take one out")]
+    /// The same vault twice, with whatever prefixes.
+    #[error("vaults: {vault} is listed twice: take one out (items can put an entry at two paths)")]
     DuplicateVault {
         /// The vault.
         vault: VaultRef,
@@ -138,6 +155,14 @@ pub enum RequestError {
     /// An item that is no pattern.
     #[error("items: {0}")]
     Pattern(PatternError),
+    /// A prefix that is no directory of the volume.
+    #[error("vaults: {vault}: prefix {reason}")]
+    Prefix {
+        /// The vault.
+        vault: VaultRef,
+        /// What is wrong with its prefix.
+        reason: NameError,
+    },
     /// An attribute is too long.
     #[error("{attribute}: more than {MAX_TEXT} bytes: use patterns, or several volumes")]
     TooLong {
@@ -162,9 +187,20 @@ pub enum RequestError {
         /// How many there are.
         count: usize,
     },
+    /// A path variable where there are none.
+    #[error(
+        "vaults: ${{…}} is not filled in here, only in items: write the vault's name and prefix out"
+    )]
+    VariableInVaults,
     /// A text that names no vault.
     #[error("vaults: {0}")]
     Vault(VaultRefError),
+    /// Not the list that it should be.
+    #[error(
+        "vaults: {0}: a list is needed of vault, prefix, optional, such as \
+         [{{vault: platform/shared, prefix: shared, optional: true}}, {{vault: app}}]"
+    )]
+    VaultsYaml(YamlError),
     /// Not the list that it should be.
     #[error(
         "items: {0}: a list is needed of entry, path, uid, gid, mode, optional, such as \
@@ -185,7 +221,7 @@ impl Request {
         items: &str,
         defaults: FileAttributes,
     ) -> Result<Self, RequestError> {
-        let vaults = parse_vaults(pod_namespace, vaults)?;
+        let vaults = vaults::parse(pod_namespace, vaults)?;
         let items = items::parse(items)?;
         Ok(Self {
             vaults,
@@ -193,28 +229,4 @@ impl Request {
             defaults,
         })
     }
-}
-
-fn parse_vaults(pod_namespace: &str, text: &str) -> Result<Vec<VaultRef>, RequestError> {
-    if text.len() > MAX_TEXT {
-        return Err(RequestError::TooLong {
-            attribute: "vaults",
-        });
-    }
-    if text.trim().is_empty() {
-        return Err(RequestError::NoVault);
-    }
-    let count = text.split(',').count();
-    if count > MAX_VAULTS {
-        return Err(RequestError::TooManyVaults { count });
-    }
-    let mut vaults = Vec::with_capacity(count);
-    for part in text.split(',') {
-        let vault = VaultRef::parse(pod_namespace, part.trim()).map_err(RequestError::Vault)?;
-        if vaults.contains(&vault) {
-            return Err(RequestError::DuplicateVault { vault });
-        }
-        vaults.push(vault);
-    }
-    Ok(vaults)
 }

@@ -13,6 +13,13 @@ pub struct YamlError {
     pub column: u64,
 }
 
+/// Tells a list from a text in short form: it starts with `[`, or with a dash that is not the start
+/// of a name.
+pub(crate) fn is_list(text: &str) -> bool {
+    let after_dash = text.strip_prefix('-').map(|rest| rest.chars().next());
+    text.starts_with('[') || matches!(after_dash, Some(None | Some(' ' | '\t' | '\n' | '\r')))
+}
+
 /// Reads one document.
 ///
 /// Anchors, aliases and merge keys are refused: a short text must not become a long list.

@@ -65,7 +65,8 @@ use marker::Marker;
 /// What to run, and with which files.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A vault; again for more, of which a later one overrides an earlier one
+    /// A vault; again for more, of which a later one overrides an earlier one. Or, once, a YAML
+    /// list of vault, prefix (a directory for its files) and optional
     #[arg(long, required = true, value_name = "[NAMESPACE/]NAME")]
     pub vault: Vec<String>,
     /// Entries, globs, renamed entries, or a YAML list [default: all]
@@ -103,6 +104,7 @@ pub struct RunArgs {
 pub const HELP: &str = "Examples:
   secretvault run --vault app -- ./server
   secretvault run --vault shared --vault app --items 'db/*, tls/key.pem=key.pem' -- ./server
+  secretvault run --vault '[{vault: shared, prefix: shared, optional: true}, {vault: app}]' -- ./server
   secretvault run --vault app --env -- ./server-that-reads-variables
 
 Each entry is a file in /run/secrets, in memory and read-only, and a variable leads to it: \

@@ -275,3 +275,42 @@ fn files_directories_links_sockets_and_mounts_in_run_stay() {
         assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
     }
 }
+
+#[test]
+fn a_vaults_files_land_below_its_prefix_and_an_optional_vault_may_be_missing() {
+    let Some(machine) = Machine::of_ordinary_user() else {
+        return;
+    };
+    machine.set("app", "a", "of-app");
+    machine.set("shared", "a", "of-shared");
+    let run = |vaults: &str| {
+        let script = "cd /run/secrets; cat a shared/a";
+        let command = [
+            "run",
+            "--allow-swap",
+            "--vault",
+            vaults,
+            "--",
+            "sh",
+            "-c",
+            script,
+        ];
+        machine.secretvault(command).output().unwrap()
+    };
+    let output =
+        run("[{vault: shared, prefix: shared}, {vault: gone, optional: true}, {vault: app}]");
+    let errors = text(&output.stderr);
+    assert_eq!(text(&output.stdout), "of-appof-shared", "{errors}");
+    assert!(
+        errors.contains("optional vault default/gone does not exist"),
+        "{errors}"
+    );
+    let output = run("[{vault: shared, prefix: shared}, {vault: gone}, {vault: app}]");
+    assert!(!output.status.success());
+    let output = run("[{vault: shared, prefix: ../shared}, {vault: app}]");
+    let errors = text(&output.stderr);
+    assert!(
+        errors.contains("prefix \"../shared\" has a segment"),
+        "{errors}"
+    );
+}

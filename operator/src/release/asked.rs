@@ -144,7 +144,8 @@ mod tests {
             VaultRef::new("shop", "app"),
             VaultRef::new("platform", "shared"),
         ];
-        assert_eq!(asked.request.vaults, expected);
+        let vaults = asked.request.vaults.into_iter();
+        assert_eq!(vaults.map(|vault| vault.reference).collect::<Vec<_>>(), expected);
         assert_eq!(
             asked.request.defaults.mode,
             Some(FileMode::try_from(0o400).unwrap())

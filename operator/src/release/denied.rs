@@ -147,6 +147,6 @@ fn refusal_reason(refusal: &Refusal) -> Reason {
         Refusal::Behind { .. } => Reason::Behind,
         Refusal::Forbidden { .. } => Reason::Forbidden,
         Refusal::NotFound { .. } => Reason::NotFound,
-        Refusal::PathCollision { .. } => Reason::InvalidRequest,
+        Refusal::PathCollision { .. } | Refusal::PrefixTooLong { .. } => Reason::InvalidRequest,
     }
 }

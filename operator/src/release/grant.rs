@@ -71,7 +71,7 @@ pub(super) async fn fill(
         granted.grant.files.push(file);
     }
     granted.grant.retained = plan.retained.iter().map(FilePath::to_string).collect();
-    granted.grant.notices = plan.notices;
+    granted.grant.notices = plan.notices.iter().map(ToString::to_string).collect();
     Ok(granted)
 }
 

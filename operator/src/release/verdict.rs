@@ -124,7 +124,9 @@ impl Judge {
         if !self.vaults.is_fresh(Instant::now()) {
             return Err(Unavailable::Stale);
         }
-        let (snapshot, unreadable) = self.snapshot(&asked.request.vaults);
+        let wanted = asked.request.vaults.iter();
+        let wanted: Vec<VaultRef> = wanted.map(|vault| vault.reference.clone()).collect();
+        let (snapshot, unreadable) = self.snapshot(&wanted);
         let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
         let planned = match unreadable {
             Some(vault) => Err(unreadable_to(subject, vault)),
@@ -163,7 +165,8 @@ impl Judge {
     async fn behind(&self, asked: &Asked) -> Result<Option<VaultRef>, Unavailable> {
         let deadline = Instant::now() + CATCH_UP;
         for held in &asked.held.vaults {
-            if !asked.request.vaults.contains(&held.reference) {
+            let mut wanted = asked.request.vaults.iter();
+            if !wanted.any(|vault| vault.reference == held.reference) {
                 continue;
             }
             if self.may_be_behind(held).await?

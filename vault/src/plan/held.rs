@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Held, HeldFile, HeldVault, PlannedFile, Source};
+use super::{Held, HeldFile, HeldVault, Notice, PlannedFile, Source};
 use crate::{
     access::{Subject, allows},
     layout::Layout,
@@ -26,7 +26,7 @@ pub(super) fn retain(
     sources: &[Source<'_>],
     held: &Held,
     layout: &Layout<PlannedFile>,
-) -> (Vec<FilePath>, Vec<String>) {
+) -> (Vec<FilePath>, Vec<Notice>) {
     let mut retained = BTreeSet::new();
     let mut notices = Vec::new();
     for file in &held.files {
@@ -37,25 +37,17 @@ pub(super) fn retain(
         if !layout.clashes(path).is_empty() {
             continue;
         }
-        match fate(file, vault, sources, subject) {
-            Fate::Gone(OnDelete::Remove) => {
-                notices.push(format!(
-                    "{path} goes: its entry is gone from vault {}",
-                    vault.reference
-                ));
-            }
+        let fate = fate(file, vault, sources, subject);
+        let (path, vault) = (path.clone(), vault.reference.clone());
+        match fate {
+            Fate::Gone(OnDelete::Remove) => notices.push(Notice::Gone { path, vault }),
             Fate::Gone(OnDelete::Retain) => {
-                notices.push(format!(
-                    "{path} stays although entry {} is gone from vault {}: onDelete is Retain",
-                    file.entry, vault.reference
-                ));
                 retained.insert(path.clone());
+                let entry = file.entry.clone();
+                notices.push(Notice::Retained { path, entry, vault });
             }
             Fate::Moved => {}
-            Fate::Withdrawn => notices.push(format!(
-                "{path} goes: vault {} no longer allows it",
-                vault.reference
-            )),
+            Fate::Withdrawn => notices.push(Notice::Withdrawn { path, vault }),
         }
     }
     (retained.into_iter().collect(), notices)
@@ -73,21 +65,28 @@ pub fn withdrawn<'v>(
 ) -> Vec<FilePath> {
     let goes = held.files.iter().filter(|file| {
         held.vaults.get(file.vault).is_some_and(|of| {
-            let source = Source {
-                reference: &of.reference,
-                vault: seen(&of.reference),
-            };
-            !source.is_behind(held) && is_withdrawn(file, of, source.vault, subject)
+            let vault = seen(&of.reference);
+            !vault.is_some_and(|vault| is_behind(vault, held))
+                && is_withdrawn(file, of, vault, subject)
         })
     });
     goes.map(|file| file.path.clone()).collect()
+}
+
+/// Whether the volume has seen a later generation of this vault than we have.
+pub(super) fn is_behind(vault: &Vault, held: &Held) -> bool {
+    held.vaults.iter().any(|held| {
+        held.reference == vault.reference
+            && held.uid == vault.uid
+            && held.generation > vault.generation
+    })
 }
 
 /// Looks at access first: whether an entry exists is told only to who may have it.
 fn fate(file: &HeldFile, held: &HeldVault, sources: &[Source<'_>], subject: &Subject) -> Fate {
     let Some(source) = sources
         .iter()
-        .find(|source| *source.reference == held.reference)
+        .find(|source| source.wanted.reference == held.reference)
     else {
         return Fate::Moved;
     };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::names::{EntryName, FilePath, VaultRef};
+use crate::names::{EntryName, FilePath, NameError, VaultRef};
 
 /// Why a volume cannot be filled. The text tells nothing of namespaces that the pod may not see.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -46,6 +46,19 @@ pub enum Refusal {
         path: FilePath,
         /// The entries.
         entries: [EntryName; 2],
+    },
+    /// A path that cannot be below its vault's prefix: together they are too long.
+    #[error(
+        "vault {vault}: entry {entry} cannot land below the prefix: {reason}; shorten the prefix, \
+         or give the entry a shorter path in items"
+    )]
+    PrefixTooLong {
+        /// The vault.
+        vault: VaultRef,
+        /// The entry.
+        entry: EntryName,
+        /// What is wrong with the whole path.
+        reason: NameError,
     },
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Choice, Refusal, Source};
+use super::{Choice, Notice, Refusal, Source};
 use crate::{
     access::{Subject, admits, allows, rule_for},
-    names::{EntryName, VaultRef},
-    request::{Item, ItemPattern, Request},
+    names::{EntryName, FilePath, VaultRef},
+    request::{Item, ItemPattern, Request, RequestedVault},
     vault::{EntryKind, FileAttributes, Vault},
 };
 
@@ -15,7 +15,9 @@ use crate::{
 pub(super) struct Selected<'a> {
     pub(super) vaults: Vec<VaultRef>,
     pub(super) choices: Vec<Choice<'a>>,
-    pub(super) notices: Vec<String>,
+    pub(super) lacking: Vec<VaultRef>,
+    pub(super) awaited: Vec<VaultRef>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// Selects. With `published`, nothing that is missing or withdrawn is a refusal.
@@ -26,31 +28,23 @@ pub(super) fn select<'a>(
     published: bool,
 ) -> Result<Selected<'a>, Refusal> {
     let mut selected = Selected::default();
-    let all_optional = !request.items.is_empty() && request.items.iter().all(|i| i.optional);
-    let mut vaults = Vec::new();
-    for source in sources {
-        match usable(source, subject, request.items.is_empty()) {
-            Ok(vault) => vaults.push(vault),
-            Err(refusal) if published || all_optional => {
-                selected.notices.push(refusal.to_string());
-            }
-            Err(refusal) => return Err(refusal),
-        }
-    }
+    let usable = selected.usable(request, subject, sources, published)?;
+    let vaults: Vec<&Vault> = usable.iter().map(|(_, vault)| *vault).collect();
     for item in request.items.iter().filter(|_| !vaults.is_empty()) {
         if let Err(refusal) = findable(item, subject, &vaults) {
             if !published && !item.optional {
                 return Err(refusal);
             }
             if !item.optional {
-                selected.notices.push(refusal.to_string());
+                selected.notices.push(Notice::Lacking(refusal));
             }
         }
     }
-    for vault in &vaults {
-        selected
-            .choices
-            .extend(choose(vault, subject, &request.items));
+    for (wanted, vault) in usable {
+        for mut choice in choose(vault, subject, &request.items) {
+            choice.path = below_prefix(wanted, &choice)?;
+            selected.choices.push(choice);
+        }
     }
     selected.notices.extend(empty_vaults(&vaults));
     selected
@@ -63,18 +57,65 @@ pub(super) fn select<'a>(
     Ok(selected)
 }
 
+impl<'a> Selected<'a> {
+    /// The vaults that are there and allow the pod something.
+    fn usable(
+        &mut self,
+        request: &Request,
+        subject: &Subject,
+        sources: &[Source<'a>],
+        published: bool,
+    ) -> Result<Vec<(&'a RequestedVault, &'a Vault)>, Refusal> {
+        let whole = request.items.is_empty();
+        let all_optional = !whole && request.items.iter().all(|item| item.optional);
+        let mut vaults = Vec::new();
+        for source in sources {
+            match usable(source, subject, whole) {
+                Ok(vault) => vaults.push((source.wanted, vault)),
+                Err(refusal) if source.wanted.optional || all_optional => {
+                    self.does_without(&source.wanted.reference, refusal);
+                }
+                Err(refusal) if published => self.notices.push(Notice::Lacking(refusal)),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(vaults)
+    }
+
+    fn does_without(&mut self, vault: &VaultRef, refusal: Refusal) {
+        self.lacking.push(vault.clone());
+        // Said of the pod's own namespace only: of another one nobody is told what is missing.
+        if matches!(refusal, Refusal::NotFound { .. }) {
+            self.awaited.push(vault.clone());
+        }
+        self.notices.push(Notice::Optional(refusal));
+    }
+}
+
+fn below_prefix(wanted: &RequestedVault, choice: &Choice<'_>) -> Result<FilePath, Refusal> {
+    let Some(prefix) = &wanted.prefix else {
+        return Ok(choice.path.clone());
+    };
+    let path = choice.path.below(prefix);
+    path.map_err(|reason| Refusal::PrefixTooLong {
+        vault: wanted.reference.clone(),
+        entry: choice.entry.clone(),
+        reason,
+    })
+}
+
 /// The vault, if it is there and allows the pod something.
 fn usable<'a>(source: &Source<'a>, subject: &Subject, whole: bool) -> Result<&'a Vault, Refusal> {
-    let own = source.reference.namespace == subject.namespace;
+    let reference = &source.wanted.reference;
     let forbidden = || Refusal::Forbidden {
         account: account(subject),
-        vaults: vec![source.reference.clone()],
+        vaults: vec![reference.clone()],
         entry: None,
     };
     let Some(vault) = source.vault else {
-        return Err(if own {
+        return Err(if reference.namespace == subject.namespace {
             Refusal::NotFound {
-                vaults: vec![source.reference.clone()],
+                vaults: vec![reference.clone()],
                 entry: None,
             }
         } else {
@@ -179,30 +220,29 @@ fn covers(item: &Item, entry: &EntryName) -> bool {
     matches!(&item.pattern, ItemPattern::Glob(pattern) if pattern.matches(entry))
 }
 
-fn empty_vaults(vaults: &[&Vault]) -> Vec<String> {
+fn empty_vaults(vaults: &[&Vault]) -> Vec<Notice> {
     let empty = vaults.iter().filter(|vault| vault.entries.is_empty());
     empty
-        .map(|vault| format!("vault {} has no entries", vault.reference))
+        .map(|vault| Notice::EmptyVault {
+            vault: vault.reference.clone(),
+        })
         .collect()
 }
 
-fn idle_globs(request: &Request, subject: &Subject, vaults: &[&Vault]) -> Vec<String> {
-    let idle = request.items.iter().filter(|item| {
-        let has = |vault: &Vault| {
-            let mut entries = vault.entries.keys();
-            entries.any(|entry| covers(item, entry) && allows(vault, subject, entry))
-        };
-        matches!(item.pattern, ItemPattern::Glob(_))
-            && !item.optional
-            && !vaults.iter().any(|vault| has(vault))
+fn idle_globs(request: &Request, subject: &Subject, vaults: &[&Vault]) -> Vec<Notice> {
+    let has = |vault: &Vault, item: &Item| {
+        let mut entries = vault.entries.keys();
+        entries.any(|entry| covers(item, entry) && allows(vault, subject, entry))
+    };
+    let wanted = request.items.iter().filter(|item| !item.optional);
+    let idle = wanted.filter_map(|item| match &item.pattern {
+        ItemPattern::Entry(_) => None,
+        ItemPattern::Glob(pattern) => {
+            let idle = !vaults.iter().any(|vault| has(vault, item));
+            idle.then(|| pattern.clone())
+        }
     });
-    idle.map(|item| {
-        format!(
-            "items: {:?} covers no entry that this pod may have",
-            item.pattern.as_str()
-        )
-    })
-    .collect()
+    idle.map(|pattern| Notice::Idle { pattern }).collect()
 }
 
 fn account(subject: &Subject) -> String {

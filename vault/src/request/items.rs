@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Item>, RequestError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let items = if is_yaml(text) {
+    let items = if yaml::is_list(text) {
         parse_yaml(text)?
     } else {
         parse_commas(text)?
@@ -43,12 +43,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Item>, RequestError> {
         }
     }
     Ok(items)
-}
-
-/// A list in YAML starts with `[`, or with a dash that is not the start of a name.
-fn is_yaml(text: &str) -> bool {
-    let after_dash = text.strip_prefix('-').map(|rest| rest.chars().next());
-    text.starts_with('[') || matches!(after_dash, Some(None | Some(' ' | '\t' | '\n' | '\r')))
 }
 
 fn parse_commas(text: &str) -> Result<Vec<Item>, RequestError> {

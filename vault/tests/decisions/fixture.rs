@@ -206,6 +206,11 @@ pub(crate) fn files(plan: &Plan) -> Vec<String> {
     plan.files.iter().map(file).collect()
 }
 
+/// What a plan tells the pod's owner.
+pub(crate) fn notices(plan: &Plan) -> Vec<String> {
+    plan.notices.iter().map(ToString::to_string).collect()
+}
+
 pub(crate) fn retained(plan: &Plan) -> Vec<&str> {
     plan.retained
         .iter()

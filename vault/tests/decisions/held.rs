@@ -3,7 +3,8 @@ use std::slice;
 use secretvault_vault::{Held, Plan, Refusal, Vault, VaultRef, withdrawn};
 
 use crate::fixture::{
-    RuleWords, VaultWords, anyone, ask, decide, files, holding, pod, publish, retained, vault, web,
+    RuleWords, VaultWords, anyone, ask, decide, files, holding, notices, pod, publish, retained,
+    vault, web,
 };
 
 /// Publishes `before`, then plans again with `after`.
@@ -105,7 +106,7 @@ fn a_withdrawn_right_removes_whatever_on_delete_says() {
             assert_eq!(files(&plan), [format!("a<-{reference}:a")]);
             assert!(plan.retained.is_empty());
             assert_eq!(
-                plan.notices,
+                notices(&plan),
                 [format!("b goes: vault {reference} no longer allows it")]
             );
         }

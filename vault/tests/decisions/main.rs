@@ -16,3 +16,4 @@ mod plan;
 mod properties;
 mod request;
 mod texts;
+mod vaults;

@@ -1,10 +1,10 @@
 use std::slice;
 
-use secretvault_vault::{EntryKind, FileAttributes, FileMode, Refusal, Request};
+use secretvault_vault::{EntryKind, FileAttributes, FileMode, Notice, Refusal, Request};
 
 use crate::fixture::{
-    RuleWords, VaultWords, anyone, ask, entry, files, mode, owner, pod, publish, publish_for,
-    vault, web,
+    RuleWords, VaultWords, anyone, ask, entry, files, mode, notices, owner, pod, publish,
+    publish_for, vault, web,
 };
 
 #[test]
@@ -72,7 +72,7 @@ fn a_glob_that_covers_nothing_is_told_and_no_refusal() {
     let plan = publish(&ask("app", "b*"), slice::from_ref(&app)).unwrap();
     assert!(plan.files.is_empty());
     assert_eq!(
-        plan.notices,
+        notices(&plan),
         ["items: \"b*\" covers no entry that this pod may have"]
     );
     let optional = ask("app", "[{entry: 'b*', optional: true}]");
@@ -83,7 +83,7 @@ fn a_glob_that_covers_nothing_is_told_and_no_refusal() {
 fn an_empty_vault_makes_an_empty_volume_and_a_notice() {
     let plan = publish(&ask("app", ""), &[vault("shop/app", &[])]).unwrap();
     assert!(plan.files.is_empty());
-    assert_eq!(plan.notices, ["vault shop/app has no entries"]);
+    assert_eq!(notices(&plan), ["vault shop/app has no entries"]);
 }
 
 #[test]
@@ -213,10 +213,11 @@ fn a_later_vault_wins_and_that_is_told() {
         files(&plan),
         ["a<-shop/app:a", "b<-shop/app:b", "c<-shop/base:c"]
     );
-    assert_eq!(plan.overridden.len(), 1);
-    assert_eq!(plan.overridden[0].vault.to_string(), "shop/base");
+    let overridden: Vec<_> = plan.notices.iter().filter_map(Notice::overridden).collect();
+    assert_eq!(overridden.len(), 1);
+    assert_eq!(overridden[0].vault.to_string(), "shop/base");
     assert_eq!(
-        plan.notices,
+        notices(&plan),
         ["a is taken from vault shop/app, which is listed after shop/base"]
     );
     let reversed = publish(&ask("app,base", ""), &vaults).unwrap();
@@ -241,7 +242,12 @@ fn a_file_and_a_directory_of_two_vaults_are_merged_by_the_same_rule() {
     );
     let plan = publish(&ask("dir,file", ""), &[file.clone(), directory.clone()]).unwrap();
     assert_eq!(files(&plan), ["a<-shop/file:a"]);
-    assert_eq!(plan.overridden.len(), 2);
+    assert_eq!(plan.notices.len(), 2);
+    assert!(
+        plan.notices
+            .iter()
+            .all(|notice| notice.overridden().is_some())
+    );
     let plan = publish(&ask("file,dir", ""), &[file, directory]).unwrap();
     assert_eq!(files(&plan), ["a/b<-shop/dir:a/b", "a/c/d<-shop/dir:a/c/d"]);
 }

@@ -193,6 +193,34 @@ proptest! {
         }
     }
 
+    /// Whatever prefix is accepted, no file is outside of it, or where the volume's own links or
+    /// the container runtime's directory are.
+    #[test]
+    fn no_spelling_of_a_prefix_leaves_the_volume(
+        prefix in "[a-z./ _-]{0,12}|kubernetes[.]io(/a)?",
+        names in vec(a_name(), 1..4),
+        item in option::of(a_name()),
+    ) {
+        let vaults = format!("[{{vault: app, prefix: '{prefix}'}}]");
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let items = item.map(|path| format!("{}={path}", names[0])).unwrap_or_default();
+        let request = Request::parse("shop", &vaults, &items, FileAttributes::default());
+        prop_assert_eq!(request.is_ok(), prefix.parse::<FilePath>().is_ok());
+        let Ok(request) = request else { return Ok(()) };
+        let app = vault("shop/app", &names);
+        let subject = Subject { namespace: "shop".to_owned(), ..Subject::default() };
+        let Ok(plan) = plan(&request, &subject, |_| Some(&app), &Held::default()) else {
+            return Ok(());
+        };
+        prop_assert!(!plan.files.is_empty());
+        for file in &plan.files {
+            let below = file.path.as_str().strip_prefix(&prefix).and_then(|rest| rest.strip_prefix('/'));
+            let below = below.map(str::parse::<FilePath>);
+            prop_assert!(matches!(below, Some(Ok(_))), "{} is not in {prefix}", file.path);
+            prop_assert!(file.path.as_str().parse::<FilePath>().is_ok());
+        }
+    }
+
     #[test]
     fn what_is_shown_is_read_back(name in a_name(), bits in 0..=0o777_u32) {
         let entry: EntryName = name.parse().unwrap();
@@ -230,5 +258,6 @@ proptest! {
         let _ = text.parse::<FileMode>();
         let _ = Request::parse("shop", &text, &text, FileAttributes::default());
         let _ = Request::parse("shop", "app", &yaml, FileAttributes::default());
+        let _ = Request::parse("shop", &yaml, "", FileAttributes::default());
     }
 }

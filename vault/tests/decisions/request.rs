@@ -16,7 +16,7 @@ fn vaults_are_a_comma_list_in_order() {
         ask(text, "")
             .vaults
             .iter()
-            .map(ToString::to_string)
+            .map(|vault| vault.reference.to_string())
             .collect::<Vec<_>>()
     };
     assert_eq!(names("app"), ["shop/app"]);
@@ -36,6 +36,39 @@ fn a_wrong_vaults_text_is_refused_with_its_name_and_a_remedy() {
         ("a/b/c", "\"a/b/c\" names no vault"),
         ("X/b", "\"X/b\" names no namespace"),
         ("a,shop/a", "shop/a is listed twice"),
+        ("${pod.namespace}", "only in items"),
+        ("[]", "name at least one"),
+        ("[a]", "line 1, column 2"),
+        ("{vault: a}", "\"{vault: a}\" names no vault"),
+        ("- vault: a\n  path: b", "line 2"),
+        ("- prefix: a", "a list is needed of vault, prefix, optional"),
+        ("[{vault: A}]", "\"A\" names no vault"),
+        (
+            "[{vault: a}, {vault: shop/a, prefix: x}]",
+            "shop/a is listed twice",
+        ),
+        ("[{vault: a, optional: yes}]", "a list is needed"),
+        ("- &x {vault: a}\n- *x", "a list is needed"),
+        ("[{vault: a, prefix: ''}]", "shop/a: prefix an empty name"),
+        (
+            "[{vault: a, prefix: /x}]",
+            "shop/a: prefix \"/x\" has an empty segment",
+        ),
+        (
+            "[{vault: a, prefix: x/}]",
+            "shop/a: prefix \"x/\" has an empty segment",
+        ),
+        (
+            "[{vault: a, prefix: ../x}]",
+            "shop/a: prefix \"../x\" has a segment",
+        ),
+        (
+            "[{vault: a, prefix: x/..}]",
+            "shop/a: prefix \"x/..\" has a segment",
+        ),
+        ("[{vault: a, prefix: kubernetes.io}]", "is reserved"),
+        ("[{vault: a, prefix: 'x*'}]", "holds '*'"),
+        ("[{vault: a, prefix: '${pod.name}'}]", "only in items"),
     ] {
         let message = refuse(text, "").to_string();
         assert!(
@@ -43,6 +76,24 @@ fn a_wrong_vaults_text_is_refused_with_its_name_and_a_remedy() {
             "{message}"
         );
     }
+}
+
+#[test]
+fn vaults_are_a_yaml_list_in_block_or_flow_or_json() {
+    let block = "- vault: platform/shared\n  prefix: shared/x\n  optional: true\n- vault: app\n";
+    let flow = "[{vault: platform/shared, prefix: shared/x, optional: true}, {vault: app}]";
+    let json =
+        r#"[{"vault":"platform/shared","prefix":"shared/x","optional":true},{"vault":"app"}]"#;
+    for text in [block, flow, json] {
+        let vaults = ask(text, "").vaults;
+        assert_eq!(vaults.len(), 2);
+        assert_eq!(vaults[0].reference.to_string(), "platform/shared");
+        assert_eq!(vaults[0].prefix.as_ref().unwrap().as_str(), "shared/x");
+        assert_eq!(vaults[1].reference.to_string(), "shop/app");
+        assert_eq!(vaults[1].prefix, None);
+        assert!(vaults[0].optional && !vaults[1].optional);
+    }
+    assert_eq!(ask("[{vault: a}]", "").vaults, ask("a", "").vaults);
 }
 
 #[test]
@@ -56,6 +107,17 @@ fn vaults_are_bounded() {
     assert_eq!(ask(&list(MAX_VAULTS), "").vaults.len(), MAX_VAULTS);
     assert_eq!(
         refuse(&list(MAX_VAULTS + 1), ""),
+        RequestError::TooManyVaults {
+            count: MAX_VAULTS + 1
+        }
+    );
+    let yaml = |n: usize| {
+        let lines: Vec<String> = (0..n).map(|i| format!("- vault: v{i}")).collect();
+        lines.join("\n")
+    };
+    assert_eq!(ask(&yaml(MAX_VAULTS), "").vaults.len(), MAX_VAULTS);
+    assert_eq!(
+        refuse(&yaml(MAX_VAULTS + 1), ""),
         RequestError::TooManyVaults {
             count: MAX_VAULTS + 1
         }
@@ -223,5 +285,9 @@ fn no_message_grows_with_its_input() {
     ] {
         assert!(refuse("app", &items).to_string().chars().count() < 300);
     }
-    assert!(refuse(&"X".repeat(60_000), "").to_string().chars().count() < 300);
+    let prefix = format!("[{{vault: a, prefix: {}}}]", "x".repeat(60_000));
+    let yaml = format!("[{{vault: {}}}]", "X".repeat(60_000));
+    for vaults in ["X".repeat(60_000), prefix, yaml] {
+        assert!(refuse(&vaults, "").to_string().chars().count() < 300);
+    }
 }
