@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 /// The command line.
@@ -86,6 +86,12 @@ pub struct Overlay {
     /// Service account of the node agents [default: secretvault-node-agent]
     #[arg(long, env = "SECRETVAULT_AGENT_SERVICE_ACCOUNT")]
     pub agent_service_account: Option<String>,
+    /// Image that brings the launcher into pods; without it no pod can have one
+    #[arg(long, env = "SECRETVAULT_LAUNCHER_IMAGE", value_name = "IMAGE")]
+    pub launcher_image: Option<String>,
+    /// When nodes pull that image [default: IfNotPresent]
+    #[arg(long, env = "SECRETVAULT_LAUNCHER_PULL_POLICY", value_name = "POLICY")]
+    pub launcher_pull_policy: Option<PullPolicy>,
     /// Port of the webhooks [default: 8443]
     #[arg(long, env = "SECRETVAULT_WEBHOOK_PORT")]
     pub webhook_port: Option<u16>,
@@ -143,6 +149,8 @@ impl Overlay {
             pod_name: self.pod_name.or(below.pod_name),
             service_name: self.service_name.or(below.service_name),
             agent_service_account: self.agent_service_account.or(below.agent_service_account),
+            launcher_image: self.launcher_image.or(below.launcher_image),
+            launcher_pull_policy: self.launcher_pull_policy.or(below.launcher_pull_policy),
             webhook_port: self.webhook_port.or(below.webhook_port),
             release_port: self.release_port.or(below.release_port),
             health_port: self.health_port.or(below.health_port),
@@ -151,6 +159,19 @@ impl Overlay {
             log: self.log.or(below.log),
         }
     }
+}
+
+/// When a node pulls an image.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub enum PullPolicy {
+    /// For each pod.
+    Always,
+    /// Unless the node has it.
+    #[default]
+    IfNotPresent,
+    /// Never: it was brought to the node by other means.
+    Never,
 }
 
 /// Every setting, decided.
@@ -164,6 +185,10 @@ pub struct Settings {
     pub service_name: String,
     /// Service account of the node agents, in the operator's namespace.
     pub agent_service_account: String,
+    /// Image that brings the launcher into pods.
+    pub launcher_image: Option<String>,
+    /// When nodes pull it.
+    pub launcher_pull_policy: PullPolicy,
     /// Port of the webhooks.
     pub webhook_port: u16,
     /// Port of the delivery service.
@@ -198,6 +223,8 @@ impl Settings {
             pod_name: pod_name.ok_or(ConfigError::NoPodName)?,
             service_name: text(layer.service_name, "secretvault-operator"),
             agent_service_account: text(layer.agent_service_account, "secretvault-node-agent"),
+            launcher_image: layer.launcher_image.filter(|image| !image.is_empty()),
+            launcher_pull_policy: layer.launcher_pull_policy.unwrap_or_default(),
             webhook_port: layer.webhook_port.unwrap_or(8443),
             release_port: layer.release_port.unwrap_or(8444),
             health_port: layer.health_port.unwrap_or(8080),
@@ -297,6 +324,23 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_refused() {
         assert!(Overlay::parse("webhokPort: 2").is_err());
+    }
+
+    #[test]
+    fn the_launchers_image_is_told_and_its_pull_policy_is_one_of_kubernetes() {
+        let flags = [
+            "operator",
+            "--launcher-image",
+            "launcher:1",
+            "--launcher-pull-policy",
+        ];
+        let parse = |policy| Cli::try_parse_from(flags.into_iter().chain([policy]));
+        let settings = Settings::settle(parse("Never").unwrap().run, &pod()).unwrap();
+        assert_eq!(settings.launcher_image.as_deref(), Some("launcher:1"));
+        assert_eq!(settings.launcher_pull_policy, PullPolicy::Never);
+        assert!(parse("never").is_err());
+        let file = Overlay::parse("launcherPullPolicy: Always").unwrap();
+        assert_eq!(file.launcher_pull_policy, Some(PullPolicy::Always));
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod words;
 
 pub mod consumers;
 
+pub mod injection;
+
 pub mod admission;
 pub mod release;
 

@@ -1,0 +1,137 @@
+use super::*;
+
+fn parse(pairs: &[(&str, &str)]) -> Result<Annotations, AnnotationError> {
+    let pairs = pairs
+        .iter()
+        .map(|(name, text)| (format!("{PREFIX}{name}"), (*text).to_owned()));
+    Annotations::parse(&pairs.collect())
+}
+
+/// The annotations of a vault, and one more.
+fn with(name: &str, text: &str) -> Result<Annotations, AnnotationError> {
+    parse(&[("vaults", "app"), (name, text)])
+}
+
+fn message(name: &str, text: &str) -> String {
+    with(name, text).unwrap_err().to_string()
+}
+
+#[test]
+fn everything_is_read() {
+    let read = parse(&[
+        ("vaults", "platform/shared, app"),
+        ("mount-path", "/etc/app"),
+        ("containers", "web, init"),
+        ("items", "db/**"),
+        ("uid", "999"),
+        ("gid", "0"),
+        ("mode", "0400"),
+        ("env-file", "DB_PASSWORD=db_password, TOKEN = smtp/token"),
+        ("file-env", "true"),
+        ("env", "false"),
+        ("on-change", "signal:HUP"),
+        ("restarted-at", "2026-01-01T00:00:00Z"),
+    ])
+    .unwrap();
+    assert_eq!(read.attribute("vaults"), "platform/shared, app");
+    assert_eq!(read.attributes.len(), 5);
+    assert_eq!(read.defaults.uid, Some(999));
+    assert_eq!(read.mount_path.as_str(), "/etc/app");
+    assert_eq!(read.containers.unwrap(), ["web", "init"]);
+    let variables: Vec<String> = read
+        .env_file
+        .iter()
+        .map(|(name, path)| format!("{name}={path}"))
+        .collect();
+    assert_eq!(variables, ["DB_PASSWORD=db_password", "TOKEN=smtp/token"]);
+    assert!(read.file_env && !read.env);
+    assert_eq!(read.on_change, OnChange::Signal("HUP"));
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let read = parse(&[("vaults", "app")]).unwrap();
+    assert_eq!(read.mount_path.as_str(), "/run/secrets");
+    assert_eq!(read.containers, None);
+    assert_eq!(read.attribute("items"), "");
+    assert_eq!(read.on_change, OnChange::None);
+    assert!(!read.file_env && !read.env);
+}
+
+#[test]
+fn an_unknown_annotation_is_refused_with_what_was_meant() {
+    assert!(message("envfile", "A=a").contains("did you mean env-file?"));
+    assert!(message("vault", "app").contains("did you mean vaults?"));
+    let strange = message("zzz", "");
+    assert!(!strange.contains("did you mean"), "{strange}");
+    assert!(
+        strange.contains("there are vaults, mount-path"),
+        "{strange}"
+    );
+}
+
+#[test]
+fn annotations_of_others_are_none_of_ours() {
+    let others = [("example.com/vaults", "x"), ("csi.secretvault.dev/x", "y")];
+    let others = others.map(|(key, text)| (key.to_owned(), text.to_owned()));
+    let read = Annotations::parse(&others.into()).unwrap();
+    assert_eq!(read.attributes, BTreeMap::new());
+}
+
+#[test]
+fn nothing_is_asked_for_without_a_vault() {
+    for name in ["items", "env", "on-change", "restarted-at"] {
+        let error = parse(&[(name, "none")]).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{PREFIX}{name} is of no use")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_malformed_is_refused_by_its_name_and_with_what_to_write() {
+    for (name, text, remedy) in [
+        ("mount-path", "run/secrets", "write an absolute path"),
+        ("mount-path", "/", "use another one"),
+        ("containers", "", "separated by commas"),
+        ("containers", "web,", "separated by commas"),
+        ("containers", "web, web", "each once"),
+        ("uid", "root", "write a number"),
+        ("uid", "-1", "write a number"),
+        ("gid", "4294967295", "write a number"),
+        ("mode", "4755", "three octal digits"),
+        ("env-file", "", "write NAME=path"),
+        ("env-file", "DB_PASSWORD", "write NAME=path"),
+        ("env-file", "A=a,", "write NAME=path"),
+        ("env-file", "A=a, A=b", "take one out"),
+        ("env-file", "A=../etc", "rename it"),
+        ("env-file", "1A=a", "letters, digits and _"),
+        ("env-file", "DB_FILE=db", "it is added"),
+        ("file-env", "yes", "write \"true\" or \"false\""),
+        ("env", "True", "write \"true\" or \"false\""),
+        ("on-change", "reload", "write none, restart, or signal:NAME"),
+        ("on-change", "signal:KILL", "HUP"),
+        ("on-change", "signal:SIGHUP", "HUP"),
+    ] {
+        let message = message(name, text);
+        assert!(message.contains(&format!("{PREFIX}{name}: ")), "{message}");
+        assert!(message.contains(remedy), "{name}: {text}: {message}");
+    }
+}
+
+#[test]
+fn no_message_grows_with_its_input() {
+    let long = "x".repeat(100_000);
+    for name in [
+        "env-file",
+        "mode",
+        "mount-path",
+        "containers",
+        "on-change",
+        &long,
+    ] {
+        let length = with(name, &long).map_or_else(|it| it.to_string().len(), |_| 0);
+        assert!(length < 800, "{length}");
+    }
+}

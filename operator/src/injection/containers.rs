@@ -1,0 +1,85 @@
+//! The containers of a pod, and which of them get the files.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::{annotations::Annotations, launcher, nearest::did_you_mean, refusal::Refusal};
+use crate::words;
+
+/// A container, and where in the pod it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// The container.
+    pub(super) container: &'a Container,
+    /// `containers` or `initContainers`.
+    pub(super) list: &'static str,
+    /// Its index there.
+    pub(super) index: usize,
+}
+
+impl Place<'_> {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.container.name
+    }
+
+    /// The path of one of its fields.
+    pub(super) fn field(&self, name: &str) -> [String; 4] {
+        ["spec", self.list, &self.index.to_string(), name].map(str::to_owned)
+    }
+
+    /// Whether it is an init container.
+    pub(super) fn is_init(&self) -> bool {
+        self.list == INIT_CONTAINERS
+    }
+
+    /// Whether it runs as long as the pod does, so that it can see a change.
+    pub(super) fn lasts(&self) -> bool {
+        !self.is_init() || self.container.restart_policy.as_deref() == Some("Always")
+    }
+}
+
+/// Every container but our own: init containers first, as they run.
+pub(super) fn all(pod: &Pod) -> Vec<Place<'_>> {
+    let Some(spec) = &pod.spec else {
+        return Vec::new();
+    };
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let init = init.map(|place| (INIT_CONTAINERS, place));
+    let main = spec.containers.iter().enumerate();
+    let main = main.map(|place| (CONTAINERS, place));
+    init.chain(main)
+        .filter(|(list, (_, it))| *list == CONTAINERS || it.name != launcher::NAME)
+        .map(|(list, (index, container))| Place {
+            container,
+            list,
+            index,
+        })
+        .collect()
+}
+
+/// The containers that get the files.
+///
+/// # Errors
+/// One is named that is not there.
+pub(super) fn selected<'a>(pod: &'a Pod, asked: &Annotations) -> Result<Vec<Place<'a>>, Refusal> {
+    let all = all(pod);
+    let Some(names) = &asked.containers else {
+        return Ok(all);
+    };
+    let is_there = |name: &str| all.iter().any(|place| place.name() == name);
+    if let Some(name) = names.iter().find(|name| !is_there(name)) {
+        return Err(Refusal::NoContainer {
+            name: name.chars().take(64).collect(),
+            hint: did_you_mean(name, all.iter().map(Place::name)),
+            there: words::listed(all.iter().map(Place::name)),
+        });
+    }
+    let named = |place: &Place<'_>| names.iter().any(|name| name == place.name());
+    Ok(all.into_iter().filter(named).collect())
+}
+
+/// The pod's field for containers that run side by side.
+pub(super) const CONTAINERS: &str = "containers";
+
+/// The pod's field for containers that run before them.
+pub(super) const INIT_CONTAINERS: &str = "initContainers";
