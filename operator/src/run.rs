@@ -21,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    admission::{self, Webhook},
+    admission::{self, DeletionWebhook, PodWebhook, Webhook},
     config::{Overlay, Settings},
     controller::{CaPublisher, Controllers},
     health::{self, Readiness},
+    injection::Launcher,
     keys::{self, Providers},
     metrics::{Metrics, ServerName},
     process,
@@ -120,7 +121,11 @@ impl Operator {
         self.serve(
             ServerName::Webhook,
             self.settings.webhook_port,
-            admission::router(self.webhook()),
+            admission::router(
+                self.webhook(),
+                DeletionWebhook::new(self.metrics.webhook.clone()),
+                self.pod_webhook(),
+            ),
         )
         .await?;
         self.serve(
@@ -186,6 +191,17 @@ impl Operator {
         Webhook::new(
             self.client.clone(),
             self.providers.clone(),
+            self.metrics.webhook.clone(),
+        )
+    }
+
+    fn pod_webhook(&self) -> PodWebhook {
+        let pull_policy = self.settings.launcher_pull_policy;
+        let image = self.settings.launcher_image.clone();
+        let launcher = image.map(|image| Launcher { image, pull_policy });
+        PodWebhook::new(
+            self.vaults.clone(),
+            launcher,
             self.metrics.webhook.clone(),
         )
     }

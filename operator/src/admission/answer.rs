@@ -1,5 +1,6 @@
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
+use kube::Resource;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube::core::response::{Status, StatusCause, StatusDetails};
@@ -89,35 +90,54 @@ fn deny(
     response: AdmissionResponse,
     denied: &Denied,
 ) -> AdmissionResponse {
-    let (code, reason) = denied.code();
-    let mut response = response.deny(denied.to_string());
-    response.result = Status {
-        code,
-        reason: reason.to_owned(),
-        details: details(request, denied),
-        ..response.result
-    };
-    response
+    if let Denied::Refused(refusal) = denied {
+        return invalid(request, response, &refusal.to_string());
+    }
+    refuse(response, denied.code(), &denied.to_string())
 }
 
-/// What is wrong with the manifest, as kubectl prints it *alone*: without these details it also
-/// prints the patch that it sent, with all its plain values, into terminals and the logs of CI.
-fn details(request: &AdmissionRequest<DynamicObject>, denied: &Denied) -> Option<StatusDetails> {
-    let Denied::Refused(refusal) = denied else {
-        return None;
-    };
-    Some(StatusDetails {
+/// The answer to an object that is not as it must be.
+///
+/// With details of what is wrong, which kubectl then prints *alone*: without them it also prints the
+/// patch that it sent, with all its plain values, into terminals and the logs of CI.
+pub(super) fn invalid<T: Resource>(
+    request: &AdmissionRequest<T>,
+    response: AdmissionResponse,
+    message: &str,
+) -> AdmissionResponse {
+    let mut response = refuse(response, (422, "Invalid"), message);
+    response.result.details = Some(StatusDetails {
         name: request.name.clone(),
         group: request.kind.group.clone(),
         kind: request.kind.kind.clone(),
         uid: String::new(),
         causes: vec![StatusCause {
             reason: "FieldValueInvalid".to_owned(),
-            message: refusal.to_string(),
+            message: message.to_owned(),
             field: "manifest".to_owned(),
         }],
         retry_after_seconds: 0,
-    })
+    });
+    response
+}
+
+/// The answer to what may well be admitted a little later.
+pub(super) fn unavailable(response: AdmissionResponse, message: &str) -> AdmissionResponse {
+    refuse(response, (503, "ServiceUnavailable"), message)
+}
+
+fn refuse(
+    response: AdmissionResponse,
+    (code, reason): (u16, &str),
+    message: &str,
+) -> AdmissionResponse {
+    let mut response = response.deny(message);
+    response.result = Status {
+        code,
+        reason: reason.to_owned(),
+        ..response.result
+    };
+    response
 }
 
 fn patch(changes: &[Change]) -> Result<Patch, Denied> {

@@ -1,7 +1,10 @@
-//! The vault webhook: seals each plain value of a `SecretVault` in place, before it is stored.
+//! The webhooks: what the API server asks before it stores something.
 //!
-//! The decision is [`secretvault_seal`]'s; here it meets the API server: the review's JSON, the
-//! requester's rights, the key provider, and the answer.
+//! * *vaults* seals each plain value of a `SecretVault` in place, before it is stored. The decision is
+//!   [`secretvault_seal`]'s; here it meets the API server: the review's JSON, the requester's rights,
+//!   the key provider, and the answer.
+//! * *deletions* warns whoever deletes a vault that pods have mounted.
+//! * *pods* makes a volume, mounts and variables of a pod's annotations: see [`PodWebhook`].
 //!
 //! # Guarantees
 //! * An answer holds no plain value: neither its patch (which has no `test` operation) nor its
@@ -9,15 +12,24 @@
 //! * Without a usable key nothing is admitted that would need one.
 
 mod answer;
+mod metrics;
 mod repeated;
 mod review;
 mod rights;
 
-pub use review::{Webhook, WebhookMetrics};
+mod deletions;
+
+mod pods;
+
+pub use deletions::DeletionWebhook;
+pub use metrics::WebhookMetrics;
+pub use pods::PodWebhook;
+pub use review::Webhook;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Json, Router};
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use kube::core::admission::AdmissionReview;
 
@@ -28,17 +40,44 @@ const MAX_REVIEW_BYTES: usize = 16 * 1024 * 1024;
 /// Where the API server sends reviews of `SecretVault`s.
 pub const VAULTS_PATH: &str = "/admission/secretvaults";
 
-/// The webhook as a router, to be served over TLS.
-pub fn router(webhook: Webhook) -> Router {
-    Router::new()
+/// Where it sends their deletions.
+pub const DELETIONS_PATH: &str = "/admission/secretvaults/deletions";
+
+/// Where it sends reviews of pods.
+pub const PODS_PATH: &str = "/admission/pods";
+
+/// The webhooks as a router, to be served over TLS.
+pub fn router(vault: Webhook, deletion: DeletionWebhook, pod: PodWebhook) -> Router {
+    let vaults_router = Router::new()
         .route(VAULTS_PATH, post(vaults))
+        .with_state(vault);
+    let deletions_router = Router::new()
+        .route(DELETIONS_PATH, post(deletions))
+        .with_state(deletion);
+    let pods_router = Router::new().route(PODS_PATH, post(pods)).with_state(pod);
+    vaults_router
+        .merge(deletions_router)
+        .merge(pods_router)
         .layer(DefaultBodyLimit::max(MAX_REVIEW_BYTES))
-        .with_state(webhook)
 }
 
 async fn vaults(
     State(webhook): State<Webhook>,
     Json(review): Json<AdmissionReview<DynamicObject>>,
+) -> Json<AdmissionReview<DynamicObject>> {
+    Json(webhook.review(review).await.into_review())
+}
+
+async fn deletions(
+    State(webhook): State<DeletionWebhook>,
+    Json(review): Json<AdmissionReview<DynamicObject>>,
+) -> Json<AdmissionReview<DynamicObject>> {
+    Json(webhook.review(review).into_review())
+}
+
+async fn pods(
+    State(webhook): State<PodWebhook>,
+    Json(review): Json<AdmissionReview<Pod>>,
 ) -> Json<AdmissionReview<DynamicObject>> {
     Json(webhook.review(review).await.into_review())
 }

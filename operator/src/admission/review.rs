@@ -3,16 +3,13 @@ use std::collections::BTreeMap;
 use kube::Client;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use secretvault_seal::{Change, Manifest, examine};
 use serde_json::Value;
 use tracing::{info, warn};
 use zeroize::Zeroize;
 
 use super::answer::{Denied, answer};
+use super::metrics::WebhookMetrics;
 use super::repeated;
 use super::rights::{Requester, check};
 use crate::keys::Providers;
@@ -23,32 +20,6 @@ pub struct Webhook {
     client: Client,
     providers: Providers,
     metrics: WebhookMetrics,
-}
-
-/// Counts reviews by outcome.
-#[derive(Clone, Debug, Default)]
-pub struct WebhookMetrics {
-    reviews: Family<Outcome, Counter>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-impl WebhookMetrics {
-    /// Adds the metrics to a registry.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "admission_reviews",
-            "Reviews of SecretVault manifests by outcome",
-            self.reviews.clone(),
-        );
-    }
-
-    fn count(&self, outcome: &'static str) {
-        self.reviews.get_or_create(&Outcome { outcome }).inc();
-    }
 }
 
 impl Webhook {
@@ -113,7 +84,7 @@ impl Webhook {
         let dry_run = request.dry_run;
         match decision {
             Ok(changes) => {
-                self.metrics.count("admitted");
+                self.metrics.count_vault("admitted");
                 info!(
                     namespace,
                     vault,
@@ -124,7 +95,7 @@ impl Webhook {
                 );
             }
             Err(denied) => {
-                self.metrics.count(denied.label());
+                self.metrics.count_vault(denied.label());
                 warn!(
                     namespace,
                     vault,
