@@ -19,6 +19,8 @@ pub mod v1 {
 
 mod redact;
 
+use std::time::Duration;
+
 /// Audience of the agent's own token: what the operator demands in `authorization`.
 pub const AGENT_AUDIENCE: &str = "secretvault-operator";
 
@@ -27,6 +29,21 @@ pub const POD_AUDIENCE: &str = "csi.secretvault.dev";
 
 /// Volumes in one request. Bounds the work that one call can ask for.
 pub const MAX_VOLUMES_PER_REQUEST: usize = 64;
+
+/// Handles in one message of a watch stream, either way: subscriptions and dropped ones together.
+pub const MAX_WATCH_HANDLES: usize = 1024;
+
+/// Subscriptions of one watch stream: 500 volumes of 16 vaults.
+pub const MAX_SUBSCRIPTIONS: usize = 8000;
+
+/// Bytes of one message of a watch stream.
+pub const MAX_WATCH_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// How often each side of a watch stream says something, be it empty.
+pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Beyond this without a word from the other side, a watch stream is lost.
+pub const WATCH_SILENCE: Duration = Duration::from_secs(45);
 
 /// Bytes of one message, either way: 16 vaults of 1 MiB sealed values, with room for names.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
