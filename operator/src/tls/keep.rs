@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{
     authority::CertificateError,
+    handle_key::HandleKeys,
     serving::ServingCertificate,
     store::{AuthorityStore, CA_SECRET, StoreError},
 };
@@ -24,6 +25,8 @@ pub struct Keeper {
     pub store: AuthorityStore,
     /// What is kept.
     pub serving: Arc<ServingCertificate>,
+    /// What follows the authority's keys.
+    pub handles: HandleKeys,
     /// The DNS names that clients reach the operator by.
     pub names: Vec<String>,
     /// Where the ends of the certificates are told.
@@ -66,6 +69,7 @@ impl Keeper {
     /// Fails when the authority can be had from nowhere, or cannot sign.
     pub async fn keep(&self, now: Timestamp) -> Result<(), KeepError> {
         let stored = self.store.current(now).await?;
+        self.handles.follow(&stored);
         if self.serving.renew(stored.signing(), &self.names, now)? {
             info!("issued a serving certificate");
         }

@@ -7,6 +7,7 @@
 //! already has.
 
 mod authority;
+mod handle_key;
 mod keep;
 mod rotation;
 mod serving;
@@ -14,6 +15,7 @@ mod store;
 mod stored;
 
 pub use authority::{Authority, CertificateError, Validity};
+pub use handle_key::{HandleKeys, TAG_LEN};
 pub use keep::{KeepError, Keeper, service_names};
 pub use rotation::{OVERLAP, Plan, Seen, plan};
 pub use serving::{ServingCertificate, server_config};

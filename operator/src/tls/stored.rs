@@ -94,6 +94,11 @@ impl Stored {
         &self.signing
     }
 
+    /// The authority that will sign next, while a rotation is under way.
+    pub fn next(&self) -> Option<&Authority> {
+        self.next.as_ref()
+    }
+
     /// Every certificate that is trusted.
     pub fn trusted(&self) -> &[CertificateDer<'static>] {
         &self.trusted
