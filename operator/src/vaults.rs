@@ -11,6 +11,7 @@
 //! * An object that cannot be read stays in the view as [`Seen::Unreadable`]. Left out, it would
 //!   look deleted, and `onDelete: Remove` would take its files from running pods.
 
+mod change;
 mod fault;
 mod seen;
 mod watch;
@@ -21,9 +22,10 @@ use std::time::Duration;
 
 use secretvault_crds::SecretVault;
 use secretvault_vault::VaultRef;
-use tokio::sync::watch as notify;
+use tokio::sync::{broadcast, watch as notify};
 use tokio::time::{Instant, timeout_at};
 
+pub use change::{Change, EachChange};
 pub use fault::Fault;
 pub use seen::{Seen, SeenVault};
 
@@ -32,6 +34,7 @@ pub use seen::{Seen, SeenVault};
 pub struct Vaults {
     view: Arc<RwLock<View>>,
     revision: notify::Sender<u64>,
+    each: broadcast::Sender<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +51,7 @@ impl Vaults {
         Self {
             view: Arc::default(),
             revision: notify::Sender::new(0),
+            each: broadcast::Sender::new(change::REMEMBERED),
         }
     }
 
@@ -94,9 +98,14 @@ impl Vaults {
     ///
     /// A replica that is cut off from the API server would go on granting what was withdrawn.
     pub fn is_fresh(&self, now: Instant) -> bool {
+        self.fresh_until().is_some_and(|end| now < end)
+    }
+
+    /// Until when the view is recent enough, if it makes no progress; none before the first list.
+    pub fn fresh_until(&self) -> Option<Instant> {
         let view = self.read();
-        let recent = |progress| now.saturating_duration_since(progress) < MAX_SILENCE;
-        view.synced && view.last_progress.is_some_and(recent)
+        let progress = view.last_progress.filter(|_| view.synced)?;
+        Some(progress + MAX_SILENCE)
     }
 
     /// Waits until the view holds this very vault at this generation or a later one.
@@ -132,6 +141,11 @@ impl Vaults {
         self.revision.subscribe()
     }
 
+    /// What changes from now on, vault by vault.
+    pub fn each_change(&self) -> EachChange {
+        self.each.subscribe().into()
+    }
+
     /// Replaces the whole view by a completed list.
     fn replace(&self, listed: BTreeMap<VaultRef, Seen>, now: Instant) {
         let mut view = self.write();
@@ -141,15 +155,15 @@ impl Vaults {
             last_progress: Some(now),
         };
         drop(view);
-        self.announce();
+        self.announce(Change::Everything);
     }
 
     fn upsert(&self, vault: VaultRef, seen: Seen, now: Instant) {
         let mut view = self.write();
-        view.vaults.insert(vault, seen);
+        view.vaults.insert(vault.clone(), seen);
         view.last_progress = Some(now);
         drop(view);
-        self.announce();
+        self.announce(Change::Vault(vault));
     }
 
     fn remove(&self, vault: &VaultRef, now: Instant) {
@@ -157,16 +171,19 @@ impl Vaults {
         view.vaults.remove(vault);
         view.last_progress = Some(now);
         drop(view);
-        self.announce();
+        self.announce(Change::Vault(vault.clone()));
     }
 
     fn progress(&self, now: Instant) {
         self.write().last_progress = Some(now);
     }
 
-    fn announce(&self) {
+    /// Comes after the write: whoever hears of a change finds it in the view.
+    fn announce(&self, change: Change) {
         self.revision
             .send_modify(|revision| *revision = revision.wrapping_add(1));
+        // Nobody may be listening.
+        let _ = self.each.send(change);
     }
 
     /// No writer can panic half-way: each write is one assignment.
@@ -190,11 +207,7 @@ impl Vaults {
     /// A synced, fresh view of these objects.
     pub(crate) fn of(objects: impl IntoIterator<Item = SecretVault>) -> Self {
         let vaults = Self::new();
-        let seen = objects.into_iter().map(|object| {
-            let seen = Seen::from(object);
-            (seen.reference(), seen)
-        });
-        vaults.replace(seen.collect(), Instant::now());
+        vaults.relist(objects);
         vaults
     }
 
@@ -202,6 +215,33 @@ impl Vaults {
     pub(crate) fn arrive(&self, object: SecretVault) {
         let seen = Seen::from(object);
         self.upsert(seen.reference(), seen, Instant::now());
+    }
+
+    /// Makes one vault arrive that cannot be read.
+    pub(crate) fn arrive_unreadable(&self, reference: VaultRef, uid: &str, generation: i64) {
+        let seen = Seen::Unreadable {
+            reference: reference.clone(),
+            uid: uid.to_owned(),
+            generation,
+        };
+        self.upsert(reference, seen, Instant::now());
+    }
+
+    /// Deletes one vault.
+    pub(crate) fn leave(&self, vault: &VaultRef) {
+        self.remove(vault, Instant::now());
+    }
+
+    /// Has the API server say that nothing changed.
+    pub(crate) fn bookmark(&self) {
+        self.progress(Instant::now());
+    }
+
+    /// Lists anew: these objects and no others.
+    pub(crate) fn relist(&self, objects: impl IntoIterator<Item = SecretVault>) {
+        let seen = objects.into_iter().map(Seen::from);
+        let listed = seen.map(|seen| (seen.reference(), seen)).collect();
+        self.replace(listed, Instant::now());
     }
 }
 
