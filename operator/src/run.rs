@@ -17,12 +17,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use crate::{
     admission::{self, DeletionWebhook, PodWebhook, Webhook},
     config::{Overlay, Settings},
+    consumers::{Consumers, Publisher},
     controller::{CaPublisher, Controllers},
     health::{self, Readiness},
     injection::Launcher,
@@ -31,7 +32,7 @@ use crate::{
     process,
     release::{self, Audit},
     serve::{Server, listen},
-    tls::{AuthorityStore, Keeper, ServingCertificate, server_config, service_names},
+    tls::{AuthorityStore, HandleKeys, Keeper, ServingCertificate, server_config, service_names},
     vaults::Vaults,
 };
 
@@ -80,11 +81,17 @@ struct Operator {
     audit: Audit,
     /// What it knows of the vaults.
     vaults: Vaults,
+    /// What the agents that watch it say they hold.
+    consumers: Consumers,
     serving: Arc<ServingCertificate>,
+    /// What handles are authenticated with.
+    handles: HandleKeys,
     /// Whether it has tried to tell whom to trust.
     authority_told: watch::Sender<bool>,
     tls: Arc<ServerConfig>,
     tasks: JoinSet<&'static str>,
+    /// The agents' streams.
+    streams: TaskTracker,
     /// This replica goes: it leads no more, and is not ready.
     leaving: CancellationToken,
     /// Nobody should call any more: finish.
@@ -106,7 +113,10 @@ impl Operator {
             providers_read: watch::Sender::new(false),
             audit: Audit::stdout().context("the audit log cannot be started")?,
             vaults: Vaults::new(),
+            consumers: Consumers::default(),
+            handles: HandleKeys::default(),
             tasks: JoinSet::new(),
+            streams: TaskTracker::new(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         })
@@ -117,6 +127,7 @@ impl Operator {
         self.keep_certificate();
         self.publish_authority();
         self.watch();
+        self.publish_consumers();
         self.control();
         self.serve(
             ServerName::Webhook,
@@ -128,6 +139,7 @@ impl Operator {
             ),
         )
         .await?;
+        self.end_streams();
         self.serve(
             ServerName::Release,
             self.settings.release_port,
@@ -143,6 +155,7 @@ impl Operator {
         let keeper = Keeper {
             store: AuthorityStore::new(self.client.clone(), &self.settings.namespace),
             serving: Arc::clone(&self.serving),
+            handles: self.handles.clone(),
             names: service_names(&self.settings.service_name, &self.settings.namespace),
             metrics: self.metrics.tls.clone(),
         };
@@ -172,6 +185,18 @@ impl Operator {
             self.providers_read.clone(),
         );
         self.spawn_endless("key providers", keys);
+    }
+
+    /// Tells the replica that leads what the agents of this one hold.
+    fn publish_consumers(&mut self) {
+        let publisher = Publisher::new(
+            &self.client,
+            &self.settings.namespace,
+            &self.settings.pod_name,
+            self.consumers.clone(),
+            self.metrics.controllers.clone(),
+        );
+        self.spawn("consumers", publisher.run(self.stop.clone()));
     }
 
     /// Does what only one replica should: whichever holds the lease.
@@ -211,11 +236,27 @@ impl Operator {
             client: self.client.clone(),
             namespace: self.settings.namespace.clone(),
             agent_account: self.settings.agent_service_account.clone(),
+            pod_name: self.settings.pod_name.clone(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
             audit: self.audit.clone(),
             metrics: self.metrics.release.clone(),
+            handles: self.handles.clone(),
+            consumers: self.consumers.clone(),
+            streams: self.streams.clone(),
+            leaving: self.leaving.clone(),
         }
+    }
+
+    /// Owns the agents' streams. They end once this replica leaves: before the servers stop, for
+    /// a stream has no end to wait for.
+    fn end_streams(&mut self) {
+        let (streams, leaving) = (self.streams.clone(), self.leaving.clone());
+        self.spawn("watch streams", async move {
+            leaving.cancelled().await;
+            streams.close();
+            streams.wait().await;
+        });
     }
 
     async fn serve(&mut self, name: ServerName, port: u16, router: Router) -> anyhow::Result<()> {

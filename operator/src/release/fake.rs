@@ -19,6 +19,7 @@ pub(crate) struct ApiServer(Arc<Mutex<State>>);
 struct State {
     tokens: HashMap<String, Token>,
     objects: HashMap<String, Value>,
+    events: Vec<Value>,
     arrived: usize,
     reviews: usize,
     failing: Option<u16>,
@@ -84,6 +85,11 @@ impl ApiServer {
         self.state().tokens.insert(text.to_owned(), token);
     }
 
+    /// Makes a token one that nobody knows.
+    pub(crate) fn revoke(&self, text: &str) {
+        self.state().tokens.remove(text);
+    }
+
     /// Stores an object; none: deletes it. `path` is its whole path.
     pub(crate) fn object(&self, path: &str, object: Option<Value>) {
         let mut state = self.state();
@@ -113,6 +119,12 @@ impl ApiServer {
         self.state().arrived
     }
 
+    /// The Events that were told, as soon as nothing more is under way.
+    pub(crate) async fn events(&self) -> Vec<Value> {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        self.state().events.clone()
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
@@ -130,6 +142,11 @@ impl ApiServer {
         }
         if head.method == Method::POST && path == "/apis/authentication.k8s.io/v1/tokenreviews" {
             return state.review(&serde_json::from_slice(&body).unwrap());
+        }
+        if head.method == Method::POST && path.starts_with("/apis/events.k8s.io/v1/") {
+            let event: Value = serde_json::from_slice(&body).unwrap();
+            state.events.push(event.clone());
+            return answer(201, &event);
         }
         match state
             .objects

@@ -10,12 +10,16 @@ use secretvault_delivery::v1::{
 use secretvault_envelope::{DataKeyPayload, Dek, DekId, Envelope, Plaintext, VaultBinding};
 use secretvault_keyring::Keyring;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::audit::tests::Memory;
 use super::fake::{ApiServer, Token};
 use super::{Parts, ReleaseMetrics, router};
+use crate::consumers::Consumers;
 use crate::keys::{self, Providers};
+use crate::tls::HandleKeys;
 use crate::vaults::Vaults;
 
 /// Everything that a release touches.
@@ -25,6 +29,11 @@ pub(crate) struct World {
     pub(crate) vaults: Vaults,
     pub(crate) providers: Providers,
     pub(crate) log: Memory,
+    pub(crate) metrics: ReleaseMetrics,
+    pub(crate) handles: HandleKeys,
+    pub(crate) consumers: Consumers,
+    pub(crate) streams: TaskTracker,
+    pub(crate) leaving: CancellationToken,
 }
 
 impl World {
@@ -43,6 +52,11 @@ impl World {
             server,
             keyring,
             log: Memory::default(),
+            metrics: ReleaseMetrics::new(),
+            handles: HandleKeys::generate(),
+            consumers: Consumers::default(),
+            streams: TaskTracker::new(),
+            leaving: CancellationToken::new(),
         }
     }
 
@@ -69,15 +83,20 @@ impl World {
         answer.map(tonic::Response::into_inner)
     }
 
-    fn router(&self) -> axum::Router {
+    pub(crate) fn router(&self) -> axum::Router {
         router(Parts {
             client: self.server.client(),
             namespace: "secretvault".to_owned(),
             agent_account: "secretvault-node-agent".to_owned(),
+            pod_name: "secretvault-operator-0".to_owned(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
             audit: self.log.audit(),
-            metrics: ReleaseMetrics::new(),
+            metrics: self.metrics.clone(),
+            handles: self.handles.clone(),
+            consumers: self.consumers.clone(),
+            streams: self.streams.clone(),
+            leaving: self.leaving.clone(),
         })
     }
 

@@ -9,15 +9,18 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::warn;
+use zeroize::Zeroizing;
 
-use super::audit::{Kind, Line, Verdict};
+use super::audit::{Audit, Kind, Line, Verdict};
 use super::identity::{AgentIdentity, IdentityError};
 use super::metrics::{RequestOutcome, VerdictOutcome};
+use super::review::Reviews;
 use super::service::Release;
 use super::verdict::Unavailable;
 
@@ -28,8 +31,8 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
-    let token = bearer(&request).map(str::to_owned);
-    match release.agent(token.as_deref()).await {
+    let token = bearer(request.headers()).map(|token| Zeroizing::new(token.to_owned()));
+    match release.agents.identify(token.as_ref()).await {
         Ok(agent) => {
             request.extensions_mut().insert(agent);
             let served = timeout(DEADLINE, release.in_turn(next.run(request))).await;
@@ -49,15 +52,26 @@ pub(super) enum Refused {
     Unavailable(Unavailable),
 }
 
-impl Release {
-    /// Whose request it is.
-    async fn agent(&self, token: Option<&str>) -> Result<AgentIdentity, Refused> {
+/// Tells agents from all others.
+pub(super) struct Agents {
+    pub(super) reviews: Reviews,
+    /// The agents' user name.
+    pub(super) account: String,
+    pub(super) audit: Audit,
+}
+
+impl Agents {
+    /// Whose token it is. Whoever is no agent leaves a line in the audit log.
+    pub(super) async fn identify(
+        &self,
+        token: Option<&Zeroizing<String>>,
+    ) -> Result<AgentIdentity, Refused> {
         let accepted = match token {
             None => Err(IdentityError::NotAuthenticated),
             Some(token) => {
-                let status = self.agents.review(token).await;
+                let status = self.reviews.review(token).await;
                 let status = status.map_err(|fault| Refused::Unavailable(fault.into()))?;
-                AgentIdentity::accept(&status, &self.agent_account)
+                AgentIdentity::accept(&status, &self.account)
             }
         };
         if let Err(error) = accepted {
@@ -66,8 +80,11 @@ impl Release {
         }
         accepted.map_err(Refused::Identity)
     }
+}
 
-    /// Serves a bounded number of requests at once; the others wait a moment.
+impl Release {
+    /// Serves a bounded number of requests at once; the others wait a moment. A stream is served
+    /// once it has begun: its place is none of these.
     async fn in_turn(
         &self,
         served: impl Future<Output = Response>,
@@ -117,8 +134,8 @@ impl From<&Unavailable> for Status {
 }
 
 /// The token of `authorization: Bearer …`, if it is one.
-fn bearer(request: &Request) -> Option<&str> {
-    let mut values = request.headers().get_all(AUTHORIZATION).iter();
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
@@ -139,6 +156,7 @@ fn rejected(error: IdentityError) -> Line {
         pod: None,
         vaults: Vec::new(),
         message: Some(error.into()),
+        overridden: Vec::new(),
         withdrawn: Vec::new(),
     }
 }
@@ -153,14 +171,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
-    fn with_headers(values: &[&str]) -> Request {
-        let mut request = Request::default();
+    fn with_headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for value in values {
-            request
-                .headers_mut()
-                .append(AUTHORIZATION, value.parse().unwrap());
+            headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        request
+        headers
     }
 
     #[test]

@@ -19,7 +19,11 @@ use tokio::time::timeout;
 
 use super::audit::AuditedVault;
 use super::denied::Denied;
+use super::identity::PodIdentity;
+use super::watch::handle;
+use crate::consumers::Consumer;
 use crate::keys::Providers;
+use crate::tls::HandleKeys;
 use crate::vaults::SeenVault;
 
 /// The vaults of one decision, as they were when it was made.
@@ -31,6 +35,39 @@ pub(super) struct Granted {
     pub(super) vaults: Vec<AuditedVault>,
 }
 
+/// What the handles of one volume's vaults are made of, besides the vaults.
+#[derive(Clone, Copy)]
+pub(super) struct Handles<'a> {
+    pub(super) key: &'a HandleKeys,
+    pub(super) identity: &'a PodIdentity,
+    /// Whether the pod's environment is made of its vaults.
+    pub(super) env: bool,
+    /// Whether the pod asks to be restarted on changes.
+    pub(super) restart: bool,
+}
+
+impl Handles<'_> {
+    /// Stands for a vault that the volume was granted. Empty: it cannot be watched now.
+    fn granted(&self, vault: &VaultRef, uid: &str) -> Vec<u8> {
+        let consumer = Consumer {
+            vault: vault.clone(),
+            vault_uid: uid.to_owned(),
+            pod_namespace: self.identity.namespace.clone(),
+            pod: self.identity.name.clone(),
+            pod_uid: self.identity.uid.clone(),
+            node: self.identity.node.clone(),
+            env: self.env,
+            restart: self.restart,
+        };
+        handle::write(&consumer, self.key)
+    }
+
+    /// Stands for a vault that is not there yet. Empty: it cannot be watched now.
+    pub(super) fn awaited(&self, vault: &VaultRef) -> Vec<u8> {
+        self.granted(vault, "")
+    }
+}
+
 /// Turns a plan into a grant.
 ///
 /// # Errors
@@ -39,6 +76,7 @@ pub(super) async fn fill(
     plan: Plan,
     snapshot: &Snapshot,
     providers: &Providers,
+    handles: &Handles<'_>,
 ) -> Result<Granted, Denied> {
     let mut granted = Granted {
         grant: Grant::default(),
@@ -52,7 +90,7 @@ pub(super) async fn fill(
         };
         let files = plan.files.iter().filter(|file| file.vault == *reference);
         let vault = Opened::open(seen, files, opened.len(), providers).await?;
-        granted.grant.vaults.push(vault.granted());
+        granted.grant.vaults.push(vault.granted(handles));
         granted.vaults.push(vault.audited());
         opened.insert(reference.clone(), vault);
     }
@@ -116,7 +154,7 @@ impl<'a> Opened<'a> {
         })
     }
 
-    fn granted(&self) -> GrantedVault {
+    fn granted(&self, handles: &Handles<'_>) -> GrantedVault {
         let vault = &self.seen.vault;
         GrantedVault {
             namespace: vault.reference.namespace.clone(),
@@ -132,6 +170,7 @@ impl<'a> Opened<'a> {
                 .as_ref()
                 .map(|key| key.scope.clone())
                 .unwrap_or_default(),
+            handle: handles.granted(&vault.reference, &vault.uid),
         }
     }
 

@@ -8,12 +8,15 @@ use prometheus_client::registry::{Registry, Unit};
 use secretvault_delivery::v1::Reason;
 use serde::Serialize;
 
+use super::watch::WatchMetrics;
+
 /// The metrics of the Delivery service. Clones count together.
 #[derive(Clone, Debug)]
 pub struct ReleaseMetrics {
     verdicts: Family<VerdictLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     duration: Histogram,
+    pub(super) watch: WatchMetrics,
 }
 
 impl ReleaseMetrics {
@@ -24,6 +27,7 @@ impl ReleaseMetrics {
             verdicts: Family::default(),
             requests: Family::default(),
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            watch: WatchMetrics::default(),
         }
     }
 
@@ -46,6 +50,7 @@ impl ReleaseMetrics {
             Unit::Seconds,
             self.duration.clone(),
         );
+        self.watch.register(release);
     }
 
     pub(super) fn verdict(&self, outcome: VerdictOutcome) {

@@ -1,7 +1,7 @@
 //! Release: decides which files a pod may have, and hands out the keys of exactly those.
 //!
 //! The modules stand in the order of a request: who asks, what is asked, whether the pod lives,
-//! what is refused, what is granted, what is told about it.
+//! what is refused, what is granted, what is told about it; then when to ask again.
 //!
 //! # Guarantees
 //! * Nothing is believed because an agent says it: an agent proves itself and each pod with a
@@ -17,12 +17,17 @@ mod review;
 mod asked;
 mod pod;
 
+mod catch_up;
+
 mod denied;
 mod grant;
 mod verdict;
 
 mod audit;
 mod metrics;
+mod told;
+
+mod watch;
 
 mod gate;
 mod service;

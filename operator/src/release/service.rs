@@ -8,25 +8,33 @@ use jiff::Timestamp;
 use kube::Client;
 use prost::Message;
 use secretvault_delivery::v1::{
-    Denial, ReleaseRequest, ReleaseResponse, Verdict, Volume,
+    Denial, ReleaseRequest, ReleaseResponse, Verdict, Volume, WatchRequest,
     delivery_server::{Delivery, DeliveryServer},
     verdict::Outcome,
 };
 use secretvault_delivery::{
-    AGENT_AUDIENCE, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST, POD_AUDIENCE,
+    AGENT_AUDIENCE, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST, MAX_WATCH_MESSAGE_BYTES,
+    POD_AUDIENCE,
 };
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use super::audit::{self, Audit, Kind, Line};
-use super::gate;
+use super::gate::{self, Agents};
 use super::identity::{AgentIdentity, service_account_user};
 use super::metrics::{ReleaseMetrics, RequestOutcome, VerdictOutcome};
 use super::review::Reviews;
+use super::told::Told;
 use super::verdict::{Decision, Judge, Unavailable};
+use super::watch::{Events, Watches};
+use crate::consumers::Consumers;
 use crate::keys::Providers;
+use crate::tls::HandleKeys;
 use crate::vaults::Vaults;
 
 /// What the service needs.
@@ -38,6 +46,8 @@ pub struct Parts {
     pub namespace: String,
     /// The agents' service account there.
     pub agent_account: String,
+    /// The name of this replica's pod: who tells events.
+    pub pod_name: String,
     /// This replica's view of the vaults.
     pub vaults: Vaults,
     /// This replica's view of the key providers.
@@ -46,24 +56,35 @@ pub struct Parts {
     pub audit: Audit,
     /// What is counted.
     pub metrics: ReleaseMetrics,
+    /// What handles are authenticated with.
+    pub handles: HandleKeys,
+    /// Where is told what the agents that watch hold.
+    pub consumers: Consumers,
+    /// Owns the streams, which outlive the requests that began them.
+    pub streams: TaskTracker,
+    /// Ends the streams.
+    pub leaving: CancellationToken,
 }
 
 /// The service behind its gate, to be served over TLS.
 pub fn router(parts: Parts) -> axum::Router {
     let release = Arc::new(Release::new(parts));
-    let service = DeliveryServer::from_arc(Arc::clone(&release))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    tonic::service::Routes::new(service)
+    let service = |limit| {
+        DeliveryServer::from_arc(Arc::clone(&release))
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    };
+    tonic::service::Routes::new(service(MAX_MESSAGE_BYTES))
         .into_axum_router()
+        .route_service(WATCH, service(MAX_WATCH_MESSAGE_BYTES))
         .layer(axum::middleware::from_fn_with_state(release, gate::admit))
 }
 
 /// The service.
 pub(super) struct Release {
-    pub(super) agents: Reviews,
+    pub(super) agents: Arc<Agents>,
     pub(super) judge: Judge,
-    pub(super) agent_account: String,
+    watches: Watches,
     pub(super) audit: Audit,
     pub(super) metrics: ReleaseMetrics,
     pub(super) permits: Semaphore,
@@ -71,15 +92,22 @@ pub(super) struct Release {
 
 impl Release {
     fn new(parts: Parts) -> Self {
+        let agents = Arc::new(Agents {
+            reviews: Reviews::new(parts.client.clone(), AGENT_AUDIENCE),
+            account: service_account_user(&parts.namespace, &parts.agent_account),
+            audit: parts.audit.clone(),
+        });
         Self {
-            agents: Reviews::new(parts.client.clone(), AGENT_AUDIENCE),
+            watches: Watches::new(&parts, Arc::clone(&agents)),
+            agents,
             judge: Judge {
                 reviews: Reviews::new(parts.client.clone(), POD_AUDIENCE),
+                told: Told::new(parts.client.clone(), &parts.pod_name),
                 client: parts.client,
                 vaults: parts.vaults,
                 providers: parts.providers,
+                handles: parts.handles,
             },
-            agent_account: service_account_user(&parts.namespace, &parts.agent_account),
             audit: parts.audit,
             metrics: parts.metrics,
             permits: Semaphore::new(MAX_REQUESTS),
@@ -134,7 +162,8 @@ fn conclude(decision: Decision, agent: &AgentIdentity, now: Timestamp) -> (Line,
         pod: Some(decision.pod),
         vaults: Vec::new(),
         message: None,
-        withdrawn: Vec::new(),
+        overridden: decision.overridden,
+        withdrawn: decision.withdrawn,
     };
     match decision.verdict {
         Ok(granted) => (
@@ -150,7 +179,6 @@ fn conclude(decision: Decision, agent: &AgentIdentity, now: Timestamp) -> (Line,
                 verdict: audit::Verdict::Denial,
                 reason: denying.why.reason().into(),
                 message: Some((&denying.why).into()),
-                withdrawn: denial.withdrawn.clone(),
                 ..line
             };
             (line, Outcome::Denial(denial))
@@ -216,6 +244,23 @@ impl Delivery for Release {
             }
         }
     }
+
+    type WatchStream = Events;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Events>, Status> {
+        let token = gate::bearer(request.metadata().as_ref());
+        let token = token.map(|token| Zeroizing::new(token.to_owned()));
+        let (_, extensions, requests) = request.into_parts();
+        let agent = extensions.get::<AgentIdentity>().cloned();
+        let (Some(agent), Some(token)) = (agent, token) else {
+            return Err(NotAnswered::Ungated.into());
+        };
+        let events = self.watches.begin(agent, token, requests)?;
+        Ok(Response::new(events))
+    }
 }
 
 impl Release {
@@ -233,6 +278,9 @@ impl Release {
         self.verdicts(volumes, agent).await
     }
 }
+
+/// What the agents call to watch.
+const WATCH: &str = "/secretvault.delivery.v1.Delivery/Watch";
 
 /// Volumes of one request that are decided at once.
 const CONCURRENCY: usize = 8;

@@ -188,6 +188,7 @@ fn held_vault(name: &str) -> v1::HeldVault {
         uid: format!("uid-{name}"),
         generation: 1,
         on_delete: v1::OnDelete::Retain.into(),
+        at_least: 0,
     }
 }
 
