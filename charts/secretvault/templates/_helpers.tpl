@@ -47,6 +47,13 @@ configurations' names, and whoever is called before ours sees plaintext: so ours
 {{- end }}
 
 {{/*
+Namespaces whose pods get no volume from their annotations, as a list.
+*/}}
+{{- define "secretvault.excludedNamespaces" -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toYaml -}}
+{{- end }}
+
+{{/*
 An image reference. Called with (dict "image" .Values.operator.image "root" $).
 */}}
 {{- define "secretvault.image" -}}
