@@ -95,6 +95,44 @@ impl SecretVaultSpec {
         statuses.sort_by(|one, other| one.name.cmp(&other.name));
         statuses
     }
+
+    /// Which contents these are: whatever a pod finds in its files, and nothing else. Who may have
+    /// it, what it is for and which key wraps it are not part of it.
+    pub fn content_revision(&self) -> String {
+        let mut digest = Sha256::new();
+        let mut add = |text: &[u8]| {
+            // With their lengths, texts cannot be divided in another way.
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        };
+        for (name, text) in self.secrets() {
+            add(name.as_bytes());
+            add(text.as_bytes());
+        }
+        for map in [&self.public_data, &self.public_binary_data] {
+            add(b"public");
+            for (name, text) in map {
+                add(name.as_bytes());
+                add(text.as_bytes());
+            }
+        }
+        // They serialize: they came as JSON.
+        add(&serde_json::to_vec(&self.files).unwrap_or_default());
+        add(&serde_json::to_vec(&self.file_defaults).unwrap_or_default());
+        digits(&digest.finalize())
+    }
+
+    /// Since which generation these contents are there, and which they are.
+    pub fn content(
+        &self,
+        before: Option<&SecretVaultStatus>,
+        generation: Option<i64>,
+    ) -> (Option<i64>, String) {
+        let revision = self.content_revision();
+        let same = before.filter(|it| it.content_revision.as_deref() == Some(&revision));
+        let since = same.and_then(|before| before.content_generation);
+        (since.or(generation), revision)
+    }
 }
 
 /// A moment as the API writes it.
@@ -104,7 +142,73 @@ pub fn whole_second(now: Timestamp) -> Time {
 
 /// Which stored text it is: an envelope, which is ciphertext, or a value that is no secret.
 fn revision(stored: &str) -> String {
-    let digest = Sha256::digest(stored.as_bytes());
-    let digits = digest.iter().take(8);
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    digits(&Sha256::digest(stored.as_bytes()))
+}
+
+fn digits(digest: &[u8]) -> String {
+    let bytes = digest.iter().take(8);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::files::{FileDefaults, FileRule};
+
+    use super::*;
+
+    fn spec() -> SecretVaultSpec {
+        let mut spec = SecretVaultSpec::default();
+        spec.data.insert("a".into(), "sv1:A".into());
+        spec.public_data.insert("host".into(), "db".into());
+        spec
+    }
+
+    fn changed(change: impl FnOnce(&mut SecretVaultSpec)) -> SecretVaultSpec {
+        let mut spec = spec();
+        change(&mut spec);
+        spec
+    }
+
+    #[test]
+    fn contents_are_entries_and_how_they_land_and_nothing_else() {
+        let base = spec();
+        let same = [
+            changed(|spec| spec.description = Some("words".into())),
+            changed(|spec| spec.access = Some(Vec::new())),
+            changed(|spec| spec.data_key = Some(crate::DataKey::default())),
+        ];
+        for spec in same {
+            assert_eq!(spec.content_revision(), base.content_revision());
+        }
+        let others = [
+            changed(|spec| drop(spec.data.insert("a".into(), "sv1:B".into()))),
+            changed(|spec| drop(spec.data.insert("b".into(), "sv1:A".into()))),
+            changed(|spec| drop(spec.public_data.insert("host".into(), "other".into()))),
+            changed(|spec| {
+                spec.public_binary_data = std::mem::take(&mut spec.public_data);
+            }),
+            changed(|spec| spec.file_defaults = Some(FileDefaults::default())),
+            changed(|spec| spec.files.push(FileRule::default())),
+        ];
+        let revisions: std::collections::BTreeSet<String> = others
+            .iter()
+            .chain([&base])
+            .map(SecretVaultSpec::content_revision)
+            .collect();
+        assert_eq!(revisions.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn contents_are_as_old_as_the_generation_that_last_changed_them() {
+        let (since, revision) = spec().content(None, Some(3));
+        assert_eq!(since, Some(3));
+        let before = SecretVaultStatus {
+            content_generation: since,
+            content_revision: Some(revision),
+            ..SecretVaultStatus::default()
+        };
+        assert_eq!(spec().content(Some(&before), Some(4)).0, Some(3));
+        let other = changed(|spec| drop(spec.data.insert("a".into(), "sv1:B".into())));
+        assert_eq!(other.content(Some(&before), Some(5)).0, Some(5));
+    }
 }

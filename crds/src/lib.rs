@@ -28,6 +28,6 @@ pub use key_provider::{
 pub use parse::{ParseError, Problem};
 pub use secret_text::SecretText;
 pub use secret_vault::{
-    DataKey, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition, SecretVaultSpec,
-    SecretVaultStatus,
+    ConsumerStatus, DataKey, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition,
+    SecretVaultSpec, SecretVaultStatus, StaleReason,
 };

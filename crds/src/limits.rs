@@ -17,6 +17,13 @@ pub const MAX_SEALED_TOTAL: usize = 1024 * 1024;
 /// server adds. Admission refuses what would be stored and never get a status.
 pub const MAX_OBJECT: usize = 1536 * 1024 - 32 * 1024;
 
+/// The most pods that a vault's status names.
+pub const MAX_CONSUMERS: usize = 100;
+
+/// The most bytes that these have in the object, as JSON: about a hundred pods with names of usual
+/// length. Admission leaves room for so many.
+pub const MAX_CONSUMERS_BYTES: usize = 16 * 1024;
+
 /// The most characters of one value as it is sent. Only a bound for the schema's cost estimate and
 /// above every other limit, so that those can answer with a better message.
 pub const MAX_VALUE_TEXT: usize = 1_400_000;

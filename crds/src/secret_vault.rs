@@ -13,7 +13,7 @@ use crate::{
     access::AccessRule,
     api::DEFAULT_KEY_PROVIDER,
     files::{FileDefaults, FileRule},
-    limits::{MAX_ACCESS_RULES, MAX_DESCRIPTION, MAX_ENTRIES, MAX_VALUE_TEXT},
+    limits::{MAX_ACCESS_RULES, MAX_CONSUMERS, MAX_DESCRIPTION, MAX_ENTRIES, MAX_VALUE_TEXT},
     rules,
     secret_text::SecretText,
 };
@@ -72,6 +72,18 @@ pub struct SecretVault {
         type_ = "string",
         json_path = ".spec.dataKey.provider",
         description = "The key provider that wraps the vault's data key"
+    ),
+    printcolumn(
+        name = "Consumers",
+        type_ = "integer",
+        json_path = ".status.consumerCount",
+        description = "How many pods have files of the vault"
+    ),
+    printcolumn(
+        name = "Stale",
+        type_ = "integer",
+        json_path = ".status.staleCount",
+        description = "How many of these pods do not have the vault as it is now"
     ),
     printcolumn(
         name = "Key",
@@ -233,6 +245,58 @@ pub struct SecretVaultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub key_id: Option<String>,
+    /// The generation at which an entry's value, or how entries land as files, last changed. What a
+    /// pod made of an older generation, such as its environment, is out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_generation: Option<i64>,
+    /// Which contents these are: the first 16 hexadecimal digits of a SHA-256 over the entries as
+    /// they are stored, files and fileDefaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub content_revision: Option<String>,
+    /// How many pods have files of the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub consumer_count: Option<i32>,
+    /// How many of these pods do not have the vault as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub stale_count: Option<i32>,
+    /// The pods that have files of the vault, stale ones first, then by name. Not all, if there are
+    /// many: consumerCount and staleCount count all.
+    // Atomic, as the entries are, and for the same reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_CONSUMERS), extend("x-kubernetes-list-type" = "atomic"))]
+    pub consumers: Vec<ConsumerStatus>,
+}
+
+/// A pod that has files of the vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumerStatus {
+    /// The pod, as NAMESPACE/NAME.
+    #[schemars(length(min = 1, max = 317))]
+    pub pod: String,
+    /// The node that the pod runs on.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// The generation of the vault that is in the pod's files.
+    pub generation: i64,
+    /// Whether the pod does not have the vault as it is now.
+    pub stale: bool,
+    /// Why it is stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<StaleReason>,
+}
+
+/// Why a pod does not have the vault as it is now: Behind (its files are of another generation) or
+/// Environment (its files are up to date, and its environment was made of older ones).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StaleReason {
+    /// Its files are of another generation.
+    Behind,
+    /// Its environment was made of older files.
+    Environment,
 }
 
 /// One entry, without its value.

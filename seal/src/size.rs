@@ -4,7 +4,7 @@
 
 use std::io;
 
-use secretvault_crds::limits::MAX_OBJECT;
+use secretvault_crds::limits::{MAX_CONSUMERS_BYTES, MAX_OBJECT};
 use serde::Serialize;
 
 use crate::{Manifest, Refusal, annotations::LAST_APPLIED, entries::Entry};
@@ -28,6 +28,7 @@ pub(crate) fn check_object(
     let bytes = encoded(incoming.spec) - plain
         + sealed
         + annotations.sum::<usize>()
+        + MAX_CONSUMERS_BYTES
         + incoming
             .entry_names()
             .map(|name| 2 * name.len() + PER_ENTRY)

@@ -157,7 +157,7 @@ fn a_vault_that_would_leave_no_room_for_its_status_is_refused() {
             .into_iter()
             .fold(brim_full(), |vault, name| vault.public(name, &public(name)))
     };
-    let (accepted, refused) = (with_public(470 * 1024), with_public(500 * 1024));
+    let (accepted, refused) = (with_public(455 * 1024), with_public(466 * 1024));
     let says = ["1540096", "etcd", "publicData", "split the vault"];
     assert_limit(&namespace, &accepted, &refused, &says);
 }

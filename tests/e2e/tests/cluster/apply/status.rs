@@ -78,7 +78,10 @@ fn the_status_of_a_short_value_and_of_a_long_one_differ_in_revision_and_time_onl
             entry["revision"] = Value::Null;
             entry["sealedAt"] = Value::Null;
         }
-        status["observedGeneration"] = Value::Null;
+        for field in ["contentGeneration", "contentRevision", "observedGeneration"] {
+            assert!(!status[field].is_null(), "{field}");
+            status[field] = Value::Null;
+        }
         status["conditions"][0]["observedGeneration"] = Value::Null;
         status
     };
@@ -162,21 +165,39 @@ fn a_status_that_does_not_change_is_not_written_again() {
 }
 
 #[test]
-fn kubectl_get_shows_readiness_reason_entries_and_provider() {
+fn kubectl_get_shows_readiness_reason_entries_provider_and_consumers() {
     let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     vault().wait_ready(&namespace);
+    eventually("the status counts consumers", || {
+        match namespace
+            .field("sv/app", "{.status.consumerCount}")
+            .as_str()
+        {
+            "0" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
     let table = namespace.kubectl(&["get", "sv"]).expect_success();
     let mut lines = table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let header = ["NAME", "READY", "REASON", "ENTRIES", "PROVIDER", "AGE"];
+    let header = [
+        "NAME",
+        "READY",
+        "REASON",
+        "ENTRIES",
+        "PROVIDER",
+        "CONSUMERS",
+        "STALE",
+        "AGE",
+    ];
     assert_eq!(lines.next().unwrap(), header);
     let row = lines.next().unwrap();
     assert_eq!(
-        row[..5],
-        ["app", "True", "Sealed", "3", "default"],
+        row[..7],
+        ["app", "True", "Sealed", "3", "default", "0", "0"],
         "{table}"
     );
 }
