@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{admission::WebhookMetrics, release::ReleaseMetrics};
+use crate::{admission::WebhookMetrics, controller::RestartMetrics, release::ReleaseMetrics};
 
 /// All metric families. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +165,8 @@ pub struct ControllerMetrics {
     key_providers: Family<KeyProviderLabels, Gauge>,
     leader: Gauge,
     reconciles: Family<ReconcileLabels, Counter>,
+    /// Of restarts.
+    pub restarts: RestartMetrics,
     vaults: Family<VaultLabels, Gauge>,
 }
 
@@ -173,6 +175,7 @@ impl ControllerMetrics {
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
         self.key_providers_are(&[]);
+        self.restarts.queue_is(0, 0);
         self.vaults_are(&[]);
     }
 
@@ -221,6 +224,7 @@ impl ControllerMetrics {
             "Reconciles by their outcome",
             self.reconciles.clone(),
         );
+        self.restarts.register(registry);
         registry.register(
             "vaults",
             "Vaults by their state, as the leader sees them",
@@ -300,10 +304,16 @@ struct ReconcileLabels {
 pub enum ControllerName {
     /// Makes the default key provider.
     Bootstrap,
+    /// Takes away the consumers of replicas that are gone.
+    CollectConsumers,
     /// Keeps the status of key providers, and makes their keyrings.
     KeyProvider,
     /// Publishes the certificate authority.
     PublishCa,
+    /// Publishes the consumers of a replica.
+    PublishConsumers,
+    /// Restarts pods that ask for it.
+    Restart,
     /// Keeps the status of vaults.
     Vault,
 }

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
 use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ pub struct Publisher {
     metrics: ControllerMetrics,
     /// What is published, and since when.
     published: Option<(String, Instant)>,
+    /// Whether anything may have been written.
+    wrote: bool,
     /// How long a report may be.
     budget: usize,
 }
@@ -48,6 +50,7 @@ impl Publisher {
             consumers,
             metrics,
             published: None,
+            wrote: false,
             budget: BUDGET,
         }
     }
@@ -55,7 +58,7 @@ impl Publisher {
     /// Publishes until told to stop, then takes the key away.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.keep()).await;
-        if self.published.is_some() {
+        if self.wrote {
             let removed = timeout(ANSWER, withdraw(&self.config_maps, &self.pod_name)).await;
             match removed {
                 Ok(Ok(())) => {}
@@ -107,6 +110,7 @@ impl Publisher {
 
     async fn write(&mut self, text: String) -> ReconcileOutcome {
         self.published = None;
+        self.wrote = true;
         let patch = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -185,60 +189,17 @@ const TOO_LONG: [u16; 2] = [413, 422];
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use http::{Method, Response, StatusCode};
-    use kube::client::Body;
+    use http::Method;
     use secretvault_vault::VaultRef;
     use serde_json::Value;
     use tokio::task::JoinHandle;
 
     use super::super::registry::{Consumer, Holding};
     use super::*;
-
-    /// An API server that keeps what it is sent: by server-side apply, and by merge patch.
-    #[derive(Clone, Default)]
-    struct ApiServer {
-        patches: Arc<Mutex<Vec<(String, Value)>>>,
-        refuse: Arc<Mutex<Option<u16>>>,
-    }
-
-    impl ApiServer {
-        fn client(&self) -> Client {
-            let server = self.clone();
-            let answer = move |request: http::Request<Body>| {
-                let server = server.clone();
-                async move {
-                    assert_eq!(request.method(), Method::PATCH);
-                    let query = request.uri().query().unwrap_or_default().to_owned();
-                    let body = request.into_body().collect_bytes().await.unwrap();
-                    let patch = serde_json::from_slice(&body).unwrap();
-                    server.patches.lock().unwrap().push((query, patch));
-                    let refused = *server.refuse.lock().unwrap();
-                    let code = refused.unwrap_or(200);
-                    let body = match refused {
-                        None => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
-                        Some(code) => json!({
-                            "apiVersion": "v1", "kind": "Status", "metadata": {},
-                            "status": "Failure", "reason": "Invalid", "message": "no", "code": code,
-                        }),
-                    };
-                    let mut response = Response::new(Body::from(body.to_string().into_bytes()));
-                    *response.status_mut() = StatusCode::from_u16(code).unwrap();
-                    Ok::<_, std::convert::Infallible>(response)
-                }
-            };
-            Client::new(tower::service_fn(answer), "default")
-        }
-
-        fn texts(&self) -> Vec<Value> {
-            let patches = self.patches.lock().unwrap();
-            patches.iter().map(|(_, patch)| patch["data"]["pod"].clone()).collect()
-        }
-    }
+    use crate::consumers::fake::{Asked, FakeApi};
 
     struct Scene {
-        server: ApiServer,
+        server: FakeApi,
         consumers: Consumers,
         stop: CancellationToken,
         task: JoinHandle<()>,
@@ -246,13 +207,29 @@ mod tests {
 
     impl Scene {
         fn begin() -> Self {
-            let (server, consumers) = (ApiServer::default(), Consumers::default());
+            let (server, consumers) = (FakeApi::default(), Consumers::default());
             let client = server.client();
             let metrics = ControllerMetrics::default();
             let publisher = Publisher::new(&client, "system", "pod", consumers.clone(), metrics);
             let stop = CancellationToken::new();
             let task = tokio::spawn(publisher.run(stop.clone()));
-            Self { server, consumers, stop, task }
+            Self {
+                server,
+                consumers,
+                stop,
+                task,
+            }
+        }
+
+        fn patches(&self) -> Vec<Asked> {
+            self.server.asked(&Method::PATCH, CONFIG_MAP)
+        }
+
+        fn texts(&self) -> Vec<Value> {
+            let patches = self.patches().into_iter();
+            patches
+                .map(|patch| patch.body["data"]["pod"].clone())
+                .collect()
         }
 
         fn hold(&self, pod: &str) {
@@ -266,7 +243,10 @@ mod tests {
                 env: false,
                 restart: false,
             };
-            let holding = Holding { generation: 1, since: 1 };
+            let holding = Holding {
+                generation: 1,
+                since: 1,
+            };
             self.consumers.hold(consumer, holding);
         }
     }
@@ -275,14 +255,14 @@ mod tests {
     async fn a_thousand_changes_are_one_write_and_no_change_is_none() {
         let scene = Scene::begin();
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(scene.server.texts().len(), 1);
+        assert_eq!(scene.texts().len(), 1);
         for n in 0..1000 {
             scene.hold(&format!("web-{n}"));
             sleep(Duration::from_millis(1)).await;
         }
         sleep(Duration::from_secs(10)).await;
-        assert_eq!(scene.server.texts().len(), 2);
-        let text = scene.server.texts()[1].as_str().unwrap().to_owned();
+        assert_eq!(scene.texts().len(), 2);
+        let text = scene.texts()[1].as_str().unwrap().to_owned();
         assert!(text.contains(r#""more":[[1,0,0,900]]"#), "{text}");
     }
 
@@ -290,7 +270,7 @@ mod tests {
     async fn what_never_changes_is_written_once_a_minute() {
         let scene = Scene::begin();
         sleep(Duration::from_secs(605)).await;
-        let written = scene.server.texts().len();
+        let written = scene.texts().len();
         assert!((9..=11).contains(&written), "{written}");
     }
 
@@ -298,9 +278,13 @@ mod tests {
     async fn each_replica_applies_its_own_key_by_its_own_manager() {
         let scene = Scene::begin();
         sleep(Duration::from_secs(10)).await;
-        let (query, patch) = scene.server.patches.lock().unwrap()[0].clone();
-        assert!(query.contains("fieldManager=secretvault-operator-pod"), "{query}");
-        assert_eq!(patch["data"].as_object().unwrap().len(), 1);
+        let patch = scene.patches().remove(0);
+        let query = patch.query;
+        assert!(
+            query.contains("fieldManager=secretvault-operator-pod"),
+            "{query}"
+        );
+        assert_eq!(patch.body["data"].as_object().unwrap().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -310,20 +294,23 @@ mod tests {
         sleep(Duration::from_secs(10)).await;
         scene.stop.cancel();
         scene.task.await.unwrap();
-        assert_eq!(scene.server.texts().last(), Some(&Value::Null));
-        let patch = scene.server.patches.lock().unwrap().last().unwrap().1.clone();
-        assert_eq!(patch, json!({"data": {"pod": null}}));
+        let patch = scene
+            .server
+            .asked(&Method::PATCH, CONFIG_MAP)
+            .pop()
+            .unwrap();
+        assert_eq!(patch.body, json!({"data": {"pod": null}}));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_report_that_is_refused_as_too_long_gets_shorter() {
         let scene = Scene::begin();
-        *scene.server.refuse.lock().unwrap() = Some(422);
+        scene.server.refuse(Method::PATCH, CONFIG_MAP, 422);
         for n in 0..1000 {
             scene.hold(&format!("{}-{n}", "w".repeat(200)));
         }
         sleep(Duration::from_secs(60)).await;
-        let texts = scene.server.texts();
+        let texts = scene.texts();
         let length = |text: &Value| text.as_str().unwrap().len();
         assert!(length(&texts[0]) > 20_000, "{}", length(&texts[0]));
         let last = texts.last().unwrap();
