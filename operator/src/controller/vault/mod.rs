@@ -4,22 +4,35 @@
 //! Only status is written: never `spec`, and of that never `data`. An opened value leaves
 //! [`inspect()`] no further than "opens" or "does not".
 
+mod consumers;
 mod inspect;
 mod plan;
 mod schedule;
+mod settle;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use kube::{Api, Client, Resource, ResourceExt};
 use secretvault_crds::SecretVault;
-use tokio::time::{Instant, interval, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval, timeout},
+};
 use tracing::{info, warn};
 
-use self::{inspect::inspect, schedule::Schedule};
+use self::{inspect::inspect, schedule::Schedule, settle::Settling};
 use super::apply;
 use crate::{
+    consumers::{Known, Usage},
     events::Events,
     keys::Providers,
     metrics::{ControllerMetrics, ControllerName, ReconcileOutcome, VaultState},
@@ -31,6 +44,7 @@ pub(super) struct VaultController {
     pub(super) client: Client,
     pub(super) vaults: Vaults,
     pub(super) providers: Providers,
+    pub(super) consumers: watch::Receiver<Known>,
     pub(super) events: Events,
     pub(super) metrics: ControllerMetrics,
 }
@@ -38,54 +52,60 @@ pub(super) struct VaultController {
 impl VaultController {
     /// Works until dropped.
     pub(super) async fn run(self) {
-        let (mut schedule, mut changes) = (Schedule::default(), self.vaults.changes());
-        let (mut tick, mut keys) = (interval(TICK), BTreeMap::new());
+        let (mut turns, mut changes) = (Turns::default(), self.vaults.changes());
+        let mut tick = interval(TICK);
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 changed = changes.changed() => if changed.is_err() { return },
             }
-            if !self.vaults.synced() {
-                continue;
+            if self.vaults.synced() {
+                let due = self.due(&mut turns, self.vaults.all());
+                self.round(&mut turns.schedule, due).await;
             }
-            let vaults = self.vaults.all();
-            let seen = self.keys_in_use(&vaults);
-            if seen != keys {
-                schedule.forget_all();
-                keys = seen;
-            }
-            schedule.retain(vaults.iter().map(AsRef::as_ref));
-            self.round(&mut schedule, vaults).await;
         }
     }
 
-    /// Looks at each vault whose turn it is.
-    async fn round(&self, schedule: &mut Schedule, vaults: Vec<Arc<SecretVault>>) {
-        let now = Instant::now();
-        let due: Vec<_> = vaults
-            .into_iter()
-            .filter(|vault| schedule.is_due(vault, now))
-            .collect();
+    /// The vaults whose turn it is, and who uses them, as far as that is settled.
+    fn due(&self, turns: &mut Turns, vaults: Vec<Arc<SecretVault>>) -> Vec<Due> {
+        let seen = self.keys_in_use(&vaults);
+        if seen != turns.keys {
+            turns.schedule.forget_all();
+            turns.keys = seen;
+        }
+        turns.retain(&vaults);
+        let (known, now) = (self.consumers.borrow().clone(), Instant::now());
+        let looks = vaults.into_iter().map(|vault| {
+            let usage = turns.settled(&vault, &known, now);
+            (vault, usage)
+        });
+        let looks: Vec<Due> = looks.collect();
+        let is_due = |(vault, usage): &Due| turns.schedule.is_due(vault, usage.as_ref(), now);
+        looks.into_iter().filter(is_due).collect()
+    }
+
+    /// Looks at each of these vaults.
+    async fn round(&self, schedule: &mut Schedule, due: Vec<Due>) {
         let mut done = stream::iter(due)
-            .map(async |vault| {
-                let outcome = self.reconcile(&vault).await;
-                (vault, outcome)
+            .map(async |(vault, usage)| {
+                let outcome = self.reconcile(&vault, usage.as_deref()).await;
+                (vault, usage, outcome)
             })
             .buffer_unordered(AT_ONCE);
-        while let Some((vault, outcome)) = done.next().await {
+        while let Some((vault, usage, outcome)) = done.next().await {
             self.metrics
                 .reconciled(ControllerName::Vault, outcome.counted);
             let random = getrandom::u32().unwrap_or_default();
             let again = Instant::now() + jittered(outcome.again, random);
-            schedule.done(&vault, again, outcome.state);
+            schedule.done(&vault, usage, again, outcome.state);
         }
         let states: Vec<_> = schedule.states().collect();
         self.metrics.vaults_are(&states);
     }
 
-    async fn reconcile(&self, vault: &SecretVault) -> Outcome {
+    async fn reconcile(&self, vault: &SecretVault, usage: Option<&Usage>) -> Outcome {
         let (namespace, name) = (vault.namespace(), vault.name_any());
-        match timeout(RECONCILE, self.bring_up_to_date(vault)).await {
+        match timeout(RECONCILE, self.bring_up_to_date(vault, usage)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 warn!(%error, namespace, name, "the status of a vault was not written");
@@ -98,11 +118,15 @@ impl VaultController {
         }
     }
 
-    async fn bring_up_to_date(&self, vault: &SecretVault) -> Result<Outcome, kube::Error> {
+    async fn bring_up_to_date(
+        &self,
+        vault: &SecretVault,
+        usage: Option<&Usage>,
+    ) -> Result<Outcome, kube::Error> {
         let verdict = inspect(vault, &self.providers).await;
         let state = Some(verdict.state());
         let again = if verdict.is_ready() { CHECK } else { RETRY };
-        let status = plan::status(vault, &verdict, Timestamp::now());
+        let status = plan::status(vault, &verdict, usage, Timestamp::now());
         if vault.status.as_ref() == Some(&status) {
             return Ok(Outcome {
                 counted: ReconcileOutcome::Unchanged,
@@ -144,6 +168,37 @@ impl VaultController {
     }
 }
 
+/// Whose turn it is, and what that is decided by.
+#[derive(Default)]
+struct Turns {
+    schedule: Schedule,
+    settling: Settling,
+    keys: BTreeMap<String, Key>,
+    /// How a vault is used by no pod.
+    unused: Arc<Usage>,
+}
+
+/// A vault, and who uses it, if that is settled.
+type Due = (Arc<SecretVault>, Option<Arc<Usage>>);
+
+impl Turns {
+    /// Forgets vaults that are gone.
+    fn retain(&mut self, vaults: &[Arc<SecretVault>]) {
+        self.schedule.retain(vaults.iter().map(AsRef::as_ref));
+        let uids = vaults.iter().filter_map(|it| it.metadata.uid.as_deref());
+        let uids: HashSet<&str> = uids.collect();
+        self.settling.retain(|uid| uids.contains(uid));
+    }
+
+    fn settled(&mut self, vault: &SecretVault, known: &Known, now: Instant) -> Option<Arc<Usage>> {
+        let uid = vault.metadata.uid.as_deref()?;
+        let usage = known.as_ref()?.get(uid).unwrap_or(&self.unused);
+        let said = vault.status.as_ref().and_then(|it| it.consumer_count);
+        let generation = vault.metadata.generation.unwrap_or_default();
+        self.settling.look(uid, generation, usage, said, now)
+    }
+}
+
 /// A provider's scope and primary key, or what is wrong with it.
 type Key = Result<(String, String), String>;
 
@@ -179,14 +234,3 @@ const RECONCILE: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(60);
 /// How often to see whose turn it is, and what the providers can do.
 const TICK: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_adds_up_to_a_quarter() {
-        assert_eq!(jittered(CHECK, 0), CHECK);
-        assert_eq!(jittered(CHECK, u32::MAX), CHECK + CHECK / 4);
-    }
-}

@@ -7,17 +7,24 @@ use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultStatus};
 
 use super::{
     super::condition::{Ready, ready_of},
+    consumers::{self, Generations},
     inspect::Verdict,
 };
-use crate::{events::News, words::listed};
+use crate::{consumers::Usage, events::News, words::listed};
 
-/// The status that a vault should have.
-pub(super) fn status(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> SecretVaultStatus {
+/// The status that a vault should have, by those who use it as far as that is settled.
+pub(super) fn status(
+    vault: &SecretVault,
+    verdict: &Verdict,
+    usage: Option<&Usage>,
+    now: Timestamp,
+) -> SecretVaultStatus {
     let before = vault.status.as_ref();
     let generation = vault.metadata.generation;
     let known = before.and_then(|before| ready_of(&before.conditions));
     let entries = vault.spec.entry_statuses(before, now);
-    SecretVaultStatus {
+    let (content_generation, content_revision) = vault.spec.content(before, generation);
+    let mut status = SecretVaultStatus {
         observed_generation: generation,
         conditions: vec![ready(verdict, &entries).condition(generation, known, now)],
         entry_count: i32::try_from(entries.len()).ok(),
@@ -27,7 +34,16 @@ pub(super) fn status(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> 
             .data_key
             .as_ref()
             .map(|data_key| data_key.key_id.clone()),
-    }
+        content_generation,
+        content_revision: Some(content_revision),
+        ..SecretVaultStatus::default()
+    };
+    let generations = Generations {
+        current: generation.unwrap_or_default(),
+        content: content_generation.unwrap_or_default(),
+    };
+    consumers::tell(&mut status, usage, generations, before);
+    status
 }
 
 /// What happened between two states of one vault.
@@ -159,8 +175,8 @@ mod tests {
     /// What is told when a vault goes from one verdict to another, its entries unchanged.
     fn told(before: &Verdict, after: &Verdict) -> Vec<(bool, &'static str)> {
         let mut vault = vault(&[("a", "sv1:A")]);
-        vault.status = Some(status(&vault, before, at(1)));
-        let after = status(&vault, after, at(2));
+        vault.status = Some(status(&vault, before, None, at(1)));
+        let after = status(&vault, after, None, at(2));
         news(vault.status.as_ref(), &after)
             .iter()
             .map(|n| (n.warning, n.reason))
@@ -179,7 +195,7 @@ mod tests {
             (Verdict::Sealed, "True", "Sealed"),
         ];
         for (verdict, expected, reason) in cases {
-            let status = status(&vault(&[("a", "sv1:A")]), &verdict, at(1));
+            let status = status(&vault(&[("a", "sv1:A")]), &verdict, None, at(1));
             let ready = &status.conditions[0];
             assert_eq!(
                 (ready.status.as_str(), ready.reason.as_str()),
@@ -194,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_damaged_vault_names_its_entries() {
-        let status = status(&vault(&[]), &damaged(&["db/password", "x"]), at(1));
+        let status = status(&vault(&[]), &damaged(&["db/password", "x"]), None, at(1));
         assert!(status.conditions[0].message.contains("db/password, x"));
     }
 
@@ -202,19 +218,34 @@ mod tests {
     fn an_equal_state_is_an_equal_status_however_late() {
         let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
         vault.spec.public_data.insert("host".into(), "db".into());
-        vault.status = Some(status(&vault, &Verdict::Sealed, at(1)));
+        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
         assert_eq!(
             vault.status,
-            Some(status(&vault, &Verdict::Sealed, at(1000)))
+            Some(status(&vault, &Verdict::Sealed, None, at(1000)))
         );
+    }
+
+    #[test]
+    fn only_a_change_of_the_contents_makes_them_newer() {
+        let mut vault = vault(&[("a", "sv1:A")]);
+        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
+        vault.metadata.generation = Some(8);
+        vault.spec.description = Some("words".into());
+        let described = status(&vault, &Verdict::Sealed, None, at(2));
+        assert_eq!(described.content_generation, Some(7));
+        vault.status = Some(described);
+        vault.metadata.generation = Some(9);
+        vault.spec.data.insert("a".into(), "sv1:B".into());
+        let changed = status(&vault, &Verdict::Sealed, None, at(3));
+        assert_eq!(changed.content_generation, Some(9));
     }
 
     #[test]
     fn sealed_at_moves_only_with_the_envelope() {
         let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
-        vault.status = Some(status(&vault, &Verdict::Sealed, at(1)));
+        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
         vault.spec.data.insert("b".into(), "sv1:C".into());
-        let sealed_at: Vec<_> = status(&vault, &Verdict::Sealed, at(9))
+        let sealed_at: Vec<_> = status(&vault, &Verdict::Sealed, None, at(9))
             .entries
             .iter()
             .map(|entry| entry.sealed_at.clone().unwrap().0)
@@ -226,7 +257,7 @@ mod tests {
     fn an_entry_shows_names_and_no_trace_of_its_value() {
         let mut vault = vault(&[("a", "sv1:A")]);
         vault.spec.public_data.insert("host".into(), "db".into());
-        let status = status(&vault, &Verdict::Sealed, at(0));
+        let status = status(&vault, &Verdict::Sealed, None, at(0));
         insta::assert_snapshot!(serde_json::to_string_pretty(&status.entries).unwrap(), @r#"
         [
           {
@@ -276,12 +307,12 @@ mod tests {
     #[test]
     fn what_was_sealed_and_removed_is_told_by_name() {
         let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
-        let first = status(&vault, &Verdict::Sealed, at(1));
+        let first = status(&vault, &Verdict::Sealed, None, at(1));
         assert_eq!(news(None, &first)[0].note, "sealed a, b");
         vault.status = Some(first);
         vault.spec.data.remove("a");
         vault.spec.data.insert("b".into(), "sv1:C".into());
-        let second = status(&vault, &Verdict::Sealed, at(2));
+        let second = status(&vault, &Verdict::Sealed, None, at(2));
         assert_eq!(
             news(vault.status.as_ref(), &second)[0].note,
             "sealed b; removed a"
