@@ -1,7 +1,7 @@
 //! The controllers, run by the replica that holds the lease; [`CaPublisher`] alone runs on each.
 //!
-//! Nothing depends on there being only one leader: every write is a create, or a server-side apply
-//! of what follows from the objects alone. Two leaders for a moment cost work and nothing else.
+//! Nothing depends on there being only one leader: every write is a create, a server-side apply of
+//! what follows from the objects alone, or a patch of just what was read. Two leaders for a moment cost work and nothing else.
 
 mod apply;
 mod bootstrap;
@@ -9,17 +9,27 @@ mod condition;
 mod key_provider;
 mod lease;
 mod publish_ca;
+mod restart;
 mod vault;
 
 use futures::FutureExt;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::publish_ca::CaPublisher;
-use self::{key_provider::KeyProviderController, lease::Lease, vault::VaultController};
+use self::{
+    key_provider::KeyProviderController, lease::Lease, restart::RestartController,
+    vault::VaultController,
+};
+pub use self::{publish_ca::CaPublisher, restart::RestartMetrics};
 use crate::{
-    config::Settings, events::Events, keys::Providers, metrics::ControllerMetrics, vaults::Vaults,
+    config::Settings,
+    consumers::{Collector, Known},
+    events::Events,
+    keys::Providers,
+    metrics::ControllerMetrics,
+    vaults::Vaults,
 };
 
 /// What the controllers work with.
@@ -63,36 +73,52 @@ impl Controllers {
 
     /// Runs every controller until dropped.
     async fn lead(self) {
-        let Self {
-            client,
-            settings,
-            vaults,
-            providers,
-            metrics,
-            ..
-        } = self;
-        let namespace = settings.namespace;
-        let events = Events::new(client.clone(), &settings.pod_name);
-        let key_providers = KeyProviderController {
-            client: client.clone(),
-            namespace,
-            vaults: vaults.clone(),
-            events: events.clone(),
-            metrics: metrics.clone(),
-        };
+        let events = Events::new(self.client.clone(), &self.settings.pod_name);
+        let (told, consumers) = watch::channel(None);
+        let collector =
+            Collector::new(&self.client, &self.settings.namespace, self.metrics.clone());
         let bootstrap = async {
-            if settings.bootstrap_key_provider {
-                bootstrap::run(client.clone(), metrics.clone()).await;
+            if self.settings.bootstrap_key_provider {
+                bootstrap::run(self.client.clone(), self.metrics.clone()).await;
             }
         };
-        let (client, metrics) = (client.clone(), metrics.clone());
-        let vaults = VaultController {
-            client,
-            vaults,
-            providers,
-            events,
-            metrics,
-        };
-        tokio::join!(bootstrap, key_providers.run(), vaults.run());
+        tokio::join!(
+            bootstrap,
+            self.key_providers(&events).run(),
+            collector.run(told),
+            self.vaults(&events, &consumers).run(),
+            self.restarts(&events, &consumers).run(),
+        );
+    }
+
+    fn key_providers(&self, events: &Events) -> KeyProviderController {
+        KeyProviderController {
+            client: self.client.clone(),
+            namespace: self.settings.namespace.clone(),
+            vaults: self.vaults.clone(),
+            events: events.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn vaults(&self, events: &Events, consumers: &watch::Receiver<Known>) -> VaultController {
+        VaultController {
+            client: self.client.clone(),
+            vaults: self.vaults.clone(),
+            providers: self.providers.clone(),
+            consumers: consumers.clone(),
+            events: events.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn restarts(&self, events: &Events, consumers: &watch::Receiver<Known>) -> RestartController {
+        RestartController {
+            client: self.client.clone(),
+            vaults: self.vaults.clone(),
+            consumers: consumers.clone(),
+            events: events.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
