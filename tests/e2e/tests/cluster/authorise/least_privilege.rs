@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use secretvault_delivery::AGENT_AUDIENCE;
-use secretvault_e2e::{Answer, Namespace, STATE, SYSTEM, kubectl, together};
+use secretvault_e2e::{
+    Answer, Namespace, STATE, SYSTEM, alone, eventually, kubectl, together, upgraded,
+};
 
 use crate::attacker::{AGENT, Bound, OPERATOR, Token, mint, part_of_system};
 
@@ -119,18 +121,32 @@ fn operator_may(right: &str, elsewhere: &str) -> bool {
     }
 }
 
+/// The lines of a table that are not so.
+fn wrong<'a>(table: &'a str, elsewhere: &Namespace) -> Vec<&'a str> {
+    let lines = table.lines().filter(|line| {
+        let (expected, right) = line.split_once(' ').unwrap();
+        operator_may(right, elsewhere.name()) != (expected == "yes")
+    });
+    lines.collect()
+}
+
 #[test]
 fn the_operator_may_do_what_its_work_needs_and_no_more() {
     let _lock = together();
     let elsewhere = Namespace::create("operator");
-    let mut wrong = Vec::new();
-    for line in RIGHTS.lines() {
-        let (expected, right) = line.split_once(' ').unwrap();
-        if operator_may(right, elsewhere.name()) != (expected == "yes") {
-            wrong.push(line);
-        }
-    }
+    let wrong = wrong(RIGHTS, &elsewhere);
     assert!(wrong.is_empty(), "not so: {wrong:#?}");
+}
+
+#[test]
+fn with_restart_enabled_the_operator_may_patch_workloads_and_no_more() {
+    let _lock = alone();
+    let elsewhere = Namespace::create("operator-restart");
+    let _enabled = upgraded(&["--set", "restart.enabled=true"]);
+    eventually("the rights are as they should be", || {
+        let wrong = wrong(RESTART_RIGHTS, &elsewhere);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    });
 }
 
 /// What it must not, and the nearest that it may.
@@ -179,4 +195,37 @@ no  patch customresourcedefinitions.apiextensions.k8s.io anywhere
 no  create clusterrolebindings.rbac.authorization.k8s.io anywhere
 no  bind clusterroles.rbac.authorization.k8s.io anywhere
 no  escalate clusterroles.rbac.authorization.k8s.io anywhere
-no  get nodes:proxy anywhere";
+no  get nodes:proxy anywhere
+no  get configmaps elsewhere
+no  get configmaps own
+yes get configmaps/secretvault-consumers own
+yes patch configmaps/secretvault-consumers own
+no  update configmaps/secretvault-consumers own
+no  delete configmaps/secretvault-consumers own
+no  patch configmaps/other own
+no  get replicasets.apps elsewhere
+no  get deployments.apps elsewhere
+no  patch deployments.apps elsewhere
+no  patch deployments.apps own
+no  patch statefulsets.apps elsewhere
+no  patch daemonsets.apps elsewhere";
+
+/// The same with the chart's value `restart.enabled`.
+const RESTART_RIGHTS: &str = "\
+yes get replicasets.apps elsewhere
+no  patch replicasets.apps elsewhere
+yes get deployments.apps elsewhere
+no  list deployments.apps elsewhere
+no  watch deployments.apps elsewhere
+yes patch deployments.apps elsewhere
+no  update deployments.apps elsewhere
+no  create deployments.apps elsewhere
+no  delete deployments.apps elsewhere
+no  patch deployments.apps:scale elsewhere
+yes patch statefulsets.apps elsewhere
+no  delete statefulsets.apps elsewhere
+yes patch daemonsets.apps elsewhere
+no  delete daemonsets.apps elsewhere
+no  delete pods elsewhere
+no  create pods:eviction elsewhere
+no  get jobs.batch elsewhere";

@@ -1,0 +1,214 @@
+//! Who uses a vault, and who has not what it is now: what its status and `kubectl get sv` say.
+
+use std::collections::BTreeSet;
+
+use secretvault_e2e::{
+    Namespace, Part, Pod, SYSTEM, Vault, alone, eventually, kubectl, together, wait_system,
+};
+use serde_json::{Value, json};
+
+use crate::running::vault;
+
+/// Waits until the status counts so many consumers and stale ones, and returns it.
+fn wait_counts(namespace: &Namespace, consumers: u32, stale: u32) -> Value {
+    eventually("the status counts consumers and stale ones", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        if status["consumerCount"] == consumers && status["staleCount"] == stale {
+            Ok(status)
+        } else {
+            Err(status.to_string())
+        }
+    })
+}
+
+fn names(status: &Value) -> BTreeSet<String> {
+    let consumers = status["consumers"].as_array().cloned().unwrap_or_default();
+    let names = consumers.iter().filter_map(|it| it["pod"].as_str());
+    names.map(str::to_owned).collect()
+}
+
+/// `CONSUMERS` and `STALE`, as a person sees them.
+fn columns(namespace: &Namespace) -> (String, String) {
+    let table = namespace.kubectl(&["get", "sv", "app"]).expect_success();
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let (header, row) = (lines.next().unwrap(), lines.next().unwrap());
+    let cell = |name: &str| {
+        let column = header.iter().position(|it| *it == name).unwrap();
+        row[column].to_owned()
+    };
+    (cell("CONSUMERS"), cell("STALE"))
+}
+
+/// A pod by annotation, whose variables are made of the vault.
+fn environment(name: &str) -> Pod {
+    let annotations = json!({"secretvault.dev/vaults": "app", "secretvault.dev/env": "true"});
+    Pod::mounting(name, "app")
+        .with("/metadata/annotations", annotations)
+        .with("/spec/volumes", json!([]))
+        .with("/spec/containers/0/volumeMounts", json!([]))
+}
+
+#[test]
+fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
+    let _lock = together();
+    let namespace = Namespace::create("consumers");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    wait_counts(&namespace, 0, 0);
+    let (one, other) = (
+        Pod::mounting("one", "app"),
+        Pod::mounting("other", "app").on("node-b"),
+    );
+    one.run(&namespace);
+    other.run(&namespace);
+    let status = wait_counts(&namespace, 2, 0);
+    let full = |pod: &str| format!("{}/{pod}", namespace.name());
+    assert_eq!(names(&status), BTreeSet::from([full("one"), full("other")]));
+    let last = &status["consumers"][1];
+    let expected = json!({"pod": full("other"), "node": "node-b", "generation": 1, "stale": false});
+    assert_eq!(*last, expected);
+    assert_eq!(columns(&namespace), ("2".to_owned(), "0".to_owned()));
+    // A change reaches both, and nobody is shown as stale for it.
+    let _ = vault("t-2").apply(&namespace).expect_success();
+    eventually("the status says that both follow", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        assert_eq!(status["staleCount"], 0, "{status}");
+        let consumers = status["consumers"].as_array().cloned().unwrap_or_default();
+        if consumers.len() == 2 && consumers.iter().all(|it| it["generation"] == 2) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+    // One that goes disappears.
+    let _ = namespace
+        .kubectl(&["delete", "pod", "one"])
+        .expect_success();
+    let status = wait_counts(&namespace, 1, 0);
+    assert_eq!(names(&status), BTreeSet::from([full("other")]));
+}
+
+#[test]
+fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is_not() {
+    let _lock = together();
+    let namespace = Namespace::create("consumers-env");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    let pod = environment("env");
+    pod.run(&namespace);
+    wait_counts(&namespace, 1, 0);
+    let _ = vault("t-2").apply(&namespace).expect_success();
+    let status = wait_counts(&namespace, 1, 1);
+    let consumer = &status["consumers"][0];
+    assert_eq!(consumer["generation"], 2, "{consumer}");
+    assert_eq!(consumer["reason"], "Environment", "{consumer}");
+    assert_eq!(columns(&namespace), ("1".to_owned(), "1".to_owned()));
+    let _ = namespace
+        .kubectl(&["delete", "pod", "env"])
+        .expect_success();
+    pod.run(&namespace);
+    wait_counts(&namespace, 1, 0);
+    // What is no content makes no variable old.
+    let described = vault("t-2").spec("description", json!("What the shop needs"));
+    let _ = described.apply(&namespace).expect_success();
+    eventually("the pod holds the new generation", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        assert_eq!(status["staleCount"], 0, "{status}");
+        match status["consumers"][0]["generation"].as_i64() {
+            Some(3) => Ok(()),
+            _ => Err(status.to_string()),
+        }
+    });
+}
+
+#[test]
+fn whoever_deletes_a_vault_that_is_in_use_is_warned_by_name() {
+    let _lock = together();
+    let namespace = Namespace::create("consumers-delete");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    let unused = Vault::named("unused").text("token", "t-1");
+    let _ = unused.apply(&namespace).expect_success();
+    Pod::mounting("web", "app").run(&namespace);
+    wait_counts(&namespace, 1, 0);
+    let delete = |vault: &str| {
+        let answer = namespace.kubectl(&["delete", "sv", vault]);
+        assert!(answer.succeeded, "{answer:?}");
+        answer.stderr
+    };
+    let warning = delete("app");
+    assert!(
+        warning.contains(&format!("{}/web", namespace.name())),
+        "{warning}"
+    );
+    let silence = delete("unused");
+    assert!(!silence.contains("Warning"), "{silence}");
+}
+
+/// Which replicas have published their consumers.
+fn published() -> BTreeSet<String> {
+    let get = [
+        "-n",
+        SYSTEM,
+        "get",
+        "configmap/secretvault-consumers",
+        "-o",
+        "json",
+    ];
+    let stored: Value = serde_json::from_str(&kubectl(&get).expect_success()).unwrap();
+    let data = stored["data"].as_object().cloned().unwrap_or_default();
+    data.keys().cloned().collect()
+}
+
+fn wait_published() {
+    eventually("each replica has published, and nobody else", || {
+        let operators = Part::operators().into_iter().map(|part| part.name);
+        let (expected, found) = (operators.collect::<BTreeSet<_>>(), published());
+        if found == expected {
+            Ok(())
+        } else {
+            Err((found, expected))
+        }
+    });
+}
+
+#[test]
+fn the_consumers_are_right_after_the_replicas_are_replaced_and_killed() {
+    let _lock = alone();
+    let namespace = Namespace::create("consumers-replicas");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    let pods = ["one", "two", "three"].map(|name| Pod::mounting(name, "app"));
+    for pod in &pods {
+        pod.run(&namespace);
+    }
+    wait_counts(&namespace, 3, 0);
+    wait_published();
+    let operator = "deployment/secretvault-operator";
+    let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
+    wait_system();
+    wait_published();
+    wait_counts(&namespace, 3, 0);
+    // One that is killed takes nothing away: its successor has its name, and writes over it.
+    for replica in Part::operators() {
+        replica.kill();
+    }
+    let _ = namespace
+        .kubectl(&["delete", "pod", "one"])
+        .expect_success();
+    let status = wait_counts(&namespace, 2, 0);
+    assert_eq!(names(&status).len(), 2, "{status}");
+    wait_published();
+    // A key of a replica that never was goes.
+    let forged = json!({"data": {"operator-x": r#"{"version":1,"vaults":{}}"#}}).to_string();
+    let patch = [
+        "-n",
+        SYSTEM,
+        "patch",
+        "configmap/secretvault-consumers",
+        "--type=merge",
+        "-p",
+        &forged,
+    ];
+    let _ = kubectl(&patch).expect_success();
+    assert!(published().contains("operator-x"));
+    wait_published();
+}
