@@ -106,22 +106,9 @@ fn is_near(written: &str, known: &str) -> bool {
     let written = written.to_ascii_lowercase();
     written.len() <= 32
         && !written.is_empty()
-        && (written.contains(known) || known.contains(&written) || edits(&written, known) <= 2)
-}
-
-/// Levenshtein distance of two short names.
-fn edits(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(l != r);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
+        && (written.contains(known)
+            || known.contains(&written)
+            || strsim::levenshtein(&written, known) <= 2)
 }
 
 /// A message must not grow with its input.
