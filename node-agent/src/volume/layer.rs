@@ -16,15 +16,18 @@ use secretvault_volume::{
 
 use super::{
     KubeletDir, TargetPath, VolumeError,
+    known::Known,
     occupant::{self, Occupant},
     target::MOUNT,
 };
 
-/// The volumes of this node, as the kernel has them: nothing is remembered here.
+/// The volumes of this node, as the kernel has them: nothing is remembered here but which mounts
+/// are ours.
 #[derive(Debug)]
 pub struct Layer {
     kubelet: KubeletDir,
     noswap: bool,
+    known: Known,
 }
 
 /// A volume that is attached and ours.
@@ -43,6 +46,7 @@ impl Layer {
         Ok(Self {
             kubelet: KubeletDir::open(kubelet_dir)?,
             noswap: noswap_works(),
+            known: Known::default(),
         })
     }
 
@@ -80,7 +84,7 @@ impl Layer {
         let Some(parent) = self.parent(target)? else {
             return Ok(None);
         };
-        match inspect(&parent, target)? {
+        match self.inspect(&parent, target)? {
             Occupant::Directory | Occupant::Missing => Ok(None),
             Occupant::Foreign => Err(VolumeError::Foreign {
                 target: target.clone(),
@@ -134,7 +138,7 @@ impl Layer {
             return Ok(());
         };
         for _ in 0..MOST_STACKED {
-            match inspect(&parent, target)? {
+            match self.inspect(&parent, target)? {
                 Occupant::Missing => return Ok(()),
                 Occupant::Directory => {
                     let removed = unlinkat(&parent, MOUNT, AtFlags::REMOVEDIR);
@@ -152,6 +156,10 @@ impl Layer {
         Err(VolumeError::Foreign {
             target: target.clone(),
         })
+    }
+
+    fn inspect(&self, parent: &OwnedFd, target: &TargetPath) -> Result<Occupant, VolumeError> {
+        occupant::inspect(parent.as_fd(), &self.known).map_err(failure("look at", target))
     }
 
     fn parent(&self, target: &TargetPath) -> Result<Option<OwnedFd>, VolumeError> {
@@ -209,10 +217,6 @@ impl Attached {
     fn failed(&self, doing: &'static str) -> impl FnOnce(io::Error) -> VolumeError {
         failure(doing, &self.target)
     }
-}
-
-fn inspect(parent: &OwnedFd, target: &TargetPath) -> Result<Occupant, VolumeError> {
-    occupant::inspect(parent.as_fd()).map_err(failure("look at", target))
 }
 
 fn failure(doing: &'static str, target: &TargetPath) -> impl FnOnce(io::Error) -> VolumeError {

@@ -6,6 +6,8 @@ mod target;
 
 mod budget;
 
+mod known;
+
 mod occupant;
 
 mod error;

@@ -16,7 +16,10 @@ use rustix::{
 };
 use secretvault_volume::{SOURCE, TMPFS, Volume, mountinfo};
 
-use super::target::MOUNT;
+use super::{
+    known::{Known, UniqueId},
+    target::MOUNT,
+};
 
 /// What there is at a target.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(super) enum Occupant {
 }
 
 /// Looks at what is at a target, without following a link.
-pub(super) fn inspect(parent: BorrowedFd<'_>) -> io::Result<Occupant> {
+pub(super) fn inspect(parent: BorrowedFd<'_>, known: &Known) -> io::Result<Occupant> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let found = match openat2(parent, MOUNT, flags, Mode::empty(), resolve) {
@@ -48,7 +51,9 @@ pub(super) fn inspect(parent: BorrowedFd<'_>) -> io::Result<Occupant> {
     let is_mount = status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     let is_directory = FileType::from_raw_mode(status.stx_mode.into()).is_dir();
     Ok(match (is_mount, is_directory) {
-        (true, _) if is_ours(&found, status.stx_mnt_id)? => Occupant::Ours(Volume::attached(found)),
+        (true, _) if is_ours(&found, status.stx_mnt_id, known)? => {
+            Occupant::Ours(Volume::attached(found))
+        }
         (false, true) => Occupant::Directory,
         (true, _) | (false, false) => Occupant::Foreign,
     })
@@ -65,10 +70,20 @@ pub(super) fn detach(parent: BorrowedFd<'_>) -> io::Result<()> {
     )?)
 }
 
-fn is_ours(root: &OwnedFd, id: u64) -> io::Result<bool> {
+/// `id` is the number that mountinfo has too. The open root keeps the mount, so that neither number
+/// is given to another meanwhile.
+fn is_ours(root: &OwnedFd, id: u64, known: &Known) -> io::Result<bool> {
+    let unique = UniqueId::of(root)?;
+    if unique.is_some_and(|unique| known.has(unique)) {
+        return Ok(true);
+    }
     if fstatfs(root)?.f_type != TMPFS {
         return Ok(false);
     }
     let mounts = mountinfo::read()?;
-    Ok(mountinfo::find(&mounts, id).is_some_and(|mount| mount.is_named(SOURCE)))
+    let is_ours = mountinfo::find(&mounts, id).is_some_and(|mount| mount.is_named(SOURCE));
+    if let Some(unique) = unique.filter(|_| is_ours) {
+        known.note(unique);
+    }
+    Ok(is_ours)
 }
