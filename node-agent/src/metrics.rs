@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::publish::{Load, Outcome, Reason};
+use crate::publish::{Load, Outcome, Pushed, Reason};
 
 /// The agent's metrics, all named `secretvault_agent_…`.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct Metrics {
     refused: Family<ReasonLabel, Counter>,
     refresh_failures: Family<ReasonLabel, Counter>,
     publish_seconds: Family<AnswerLabel, Histogram>,
+    changes: Counter,
+    pushes: Family<PushedLabel, Counter>,
+    push_seconds: Histogram,
+    watching: Gauge,
     volumes: Gauge,
     bytes: Gauge,
     registered: Gauge,
@@ -41,12 +45,17 @@ impl Metrics {
             refused: Family::default(),
             refresh_failures: Family::default(),
             publish_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            changes: Counter::default(),
+            pushes: Family::default(),
+            push_seconds: Histogram::new(PUSH_SECONDS),
+            watching: Gauge::default(),
             volumes: Gauge::default(),
             bytes: Gauge::default(),
             registered: Gauge::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
+        metrics.register_changes(&mut registry);
         register_facts(&mut registry, facts);
         Self {
             registry,
@@ -73,6 +82,26 @@ impl Metrics {
         self.refresh_failures
             .get_or_create(&ReasonLabel { reason })
             .inc();
+    }
+
+    /// Notes whether a stream stands on which the operator tells of changes.
+    pub fn watching(&self, stands: bool) {
+        self.watching.set(stands.into());
+    }
+
+    /// Counts what the operator has told of.
+    pub fn changes_heard(&self, count: usize) {
+        self.changes.inc_by(count as u64);
+    }
+
+    /// Counts a volume that was to be refreshed because of a change.
+    pub fn pushed(&self, outcome: Pushed) {
+        self.pushes.get_or_create(&PushedLabel { outcome }).inc();
+    }
+
+    /// Notes how long after the event a volume showed the change.
+    pub fn swapped_after(&self, took: Duration) {
+        self.push_seconds.observe(took.as_secs_f64());
     }
 
     /// Notes what the volumes take.
@@ -123,6 +152,21 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    fn register_changes(&self, registry: &mut Registry) {
+        let changes = "Vaults in volumes of which the operator said that they have changed";
+        registry.register("changes_heard", changes, self.changes.clone());
+        let pushes = "Volumes that were to be refreshed because of a change or at the start, by \
+                      what became of them";
+        registry.register("pushes", pushes, self.pushes.clone());
+        let seconds = "Time from the operator's word that a vault has changed to its files";
+        let histogram = self.push_seconds.clone();
+        registry.register_with_unit("push", seconds, Unit::Seconds, histogram);
+        let watching = "Whether a stream stands on which the operator tells of changes";
+        registry.register("watch_connected", watching, self.watching.clone());
+    }
+}
+
 fn register_facts(registry: &mut Registry, facts: Facts) {
     let budget = Gauge::<u64, AtomicU64>::default();
     budget.set(facts.budget);
@@ -140,6 +184,11 @@ fn register_facts(registry: &mut Registry, facts: Facts) {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushedLabel {
+    outcome: Pushed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -163,6 +212,11 @@ const SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
 ];
 
+/// A change is there within milliseconds, or after some tries.
+const PUSH_SECONDS: [f64; 12] = [
+    0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +231,10 @@ mod tests {
         metrics.published(Outcome::Attached, Duration::from_millis(3));
         metrics.refused(Reason::NotFound, Duration::from_millis(3));
         metrics.refresh_failed(Reason::Unavailable);
+        metrics.watching(true);
+        metrics.changes_heard(3);
+        metrics.pushed(Pushed::Updated);
+        metrics.swapped_after(Duration::from_millis(3));
         metrics.load(Load {
             volumes: 2,
             bytes: 100,
@@ -187,6 +245,10 @@ mod tests {
             "secretvault_agent_publish_failures_total{reason=\"NotFound\"} 1",
             "secretvault_agent_refresh_failures_total{reason=\"Unavailable\"} 1",
             "secretvault_agent_publish_seconds_count{answer=\"Yes\"} 1",
+            "secretvault_agent_watch_connected 1",
+            "secretvault_agent_changes_heard_total 3",
+            "secretvault_agent_pushes_total{outcome=\"Updated\"} 1",
+            "secretvault_agent_push_seconds_count 1",
             "secretvault_agent_volumes 2",
             "secretvault_agent_volumes_bytes 100",
             "secretvault_agent_budget_bytes 4096",

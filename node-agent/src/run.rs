@@ -26,7 +26,7 @@ use crate::{
     },
     metrics::{Facts, Metrics},
     publish::{Publisher, Shelf},
-    release::Operator,
+    release::{Operator, Watch},
     serve::{self, Health},
     state::Store,
     volume::{Budget, Layer},
@@ -120,14 +120,31 @@ impl Agent {
         };
         let stop = stopping.clone();
         tasks.spawn(async move { Ok(serve::serve(listener, health, stop).await?) });
-        let (publisher, stop) = (Arc::clone(&self.publisher), stopping.clone());
-        // What changed while there was no agent must not wait for kubelet's next republish.
-        tasks.spawn(async move {
-            let work = async { tokio::join!(publisher.refresh_all(), publisher.tend()) };
-            stop.run_until_cancelled(work).await;
-            Ok(())
-        });
+        tasks.spawn(self.stay_up_to_date(stopping.clone()));
         Ok(())
+    }
+
+    /// Learns of changes, and brings them to the volumes.
+    fn stay_up_to_date(
+        &self,
+        stopping: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let publisher = Arc::clone(&self.publisher);
+        let (operator, credentials) = (&self.config.operator, &self.config.credentials);
+        let watch = Watch::new(operator.clone(), credentials.clone());
+        async move {
+            // What changed while there was no agent must not wait for kubelet's next republish.
+            publisher.refresh_all();
+            let work = async {
+                tokio::join!(
+                    watch.run(publisher.holdings(), &*publisher),
+                    publisher.push(),
+                    publisher.tend(),
+                )
+            };
+            stopping.run_until_cancelled(work).await;
+            Ok(())
+        }
     }
 
     fn serve_csi(

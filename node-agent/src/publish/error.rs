@@ -169,6 +169,7 @@ fn release_reason(error: &ReleaseError) -> Reason {
         ReleaseError::AgentRejected(_) => Reason::AgentRejected,
         ReleaseError::AgentToken(_)
         | ReleaseError::TimedOut(_)
+        | ReleaseError::TooLarge
         | ReleaseError::Unavailable(_)
         | ReleaseError::Unreachable(_) => Reason::Unavailable,
         ReleaseError::Behind { .. } => Reason::Behind,
@@ -248,6 +249,7 @@ mod tests {
                 ReleaseError::TimedOut(Duration::from_secs(1)),
                 Code::Unavailable,
             ),
+            (ReleaseError::TooLarge, Code::Unavailable),
             (ReleaseError::Unavailable(text()), Code::Unavailable),
             (ReleaseError::Unreachable(text()), Code::Unavailable),
         ] {

@@ -13,9 +13,18 @@ mod shelf;
 
 mod publisher;
 
+mod renewal;
+
 mod refresh;
+
+mod pending;
+
+mod follow_up;
+
+mod push;
 
 pub use error::{PublishError, Reason};
 pub use publisher::{Outcome, Publisher, VolumeStats};
+pub use push::Pushed;
 pub use shelf::{Load, Shelf};
 pub use slot::Trouble;

@@ -7,21 +7,22 @@ use std::{
 
 use prometheus_client::encoding::EncodeLabelValue;
 use secretvault_volume::Usage;
-use tokio::{sync::OwnedMutexGuard, task::spawn_blocking, time::sleep};
+use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, instrument};
 
 use super::{
     PublishError, Shelf, Trouble,
     hold::{self, Next},
-    refresh::log_notices,
-    slot::{Slot, Slots, Work},
+    pending::Pending,
+    refresh::{Owned, log_notices},
+    slot::{Slot, Slots},
     turns::Turns,
 };
 use crate::{
     csi::PublishRequest,
     metrics::Metrics,
-    release::{Held, Operator},
+    release::{Held, Holdings, Operator, open, question},
     state::Record,
     volume::TargetPath,
 };
@@ -57,6 +58,8 @@ pub struct Publisher {
     pub(super) operator: Operator,
     pub(super) slots: Slots,
     pub(super) turns: Turns,
+    pub(super) holdings: Holdings,
+    pub(super) pending: Pending,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -76,6 +79,8 @@ impl Publisher {
             operator,
             slots: Slots::default(),
             turns: Turns::new(),
+            holdings: Holdings::new(),
+            pending: Pending::default(),
             metrics,
             tasks,
             stopping,
@@ -93,7 +98,8 @@ impl Publisher {
         let count = records.len();
         for record in records {
             let slot = self.slot(&record.request.target);
-            slot.work.lock().await.record = Some(record);
+            let mut work = slot.work.lock().await;
+            (work.record, work.is_saved) = (Some(record), true);
         }
         self.measure();
         Ok(count)
@@ -168,9 +174,12 @@ impl Publisher {
         let slot = self.slot(&target);
         let this = Arc::clone(self);
         self.owned(async move {
-            let mut work = Arc::clone(&slot.work).lock_owned().await;
+            let mut work = slot.work.lock().await;
             work.unpublished += 1;
-            this.blocking(move |shelf| shelf.remove(&target)).await?;
+            let removed = target.clone();
+            this.blocking(move |shelf| shelf.remove(&removed)).await?;
+            this.holdings.forget(&target);
+            this.pending.forget(&target);
             work.record = None;
             work.refreshed = None;
             slot.note(None);
@@ -211,17 +220,17 @@ impl Publisher {
     ) -> Result<Outcome, PublishError> {
         let this = Arc::clone(self);
         self.owned(async move {
-            let mut work = Arc::clone(&slot.work).lock_owned().await;
-            if work.unpublished != unpublished {
+            let mut volume = Owned::lock(&request.target, &slot).await;
+            if volume.work.unpublished != unpublished {
                 return Err(PublishError::Interrupted(
                     "the volume was unpublished meanwhile",
                 ));
             }
             let target = request.target.clone();
             if this.blocking(move |shelf| Ok(shelf.has(&target)?)).await? {
-                return Ok(this.republish(&slot, &mut work, request).await);
+                return Ok(this.republish(&mut volume, request).await);
             }
-            this.attach(&mut work, request, patience).await?;
+            this.attach(&mut volume, request, patience).await?;
             slot.note(None);
             this.measure();
             Ok(Outcome::Attached)
@@ -231,21 +240,28 @@ impl Publisher {
 
     async fn attach(
         &self,
-        work: &mut OwnedMutexGuard<Work>,
+        volume: &mut Owned,
         request: Arc<PublishRequest>,
         patience: Duration,
     ) -> Result<(), PublishError> {
-        work.record = None;
+        volume.work.record = None;
         let _turn = self.turns.to_attach(patience).await?;
-        let held = Held::default();
-        let opened = self.ask(&request, &held, patience).await?;
-        let held = opened.held.clone();
-        let record = Record { request, held };
-        let (files, notices) = (opened.files.len(), opened.notices.clone());
-        let record = self
-            .blocking(move |shelf| shelf.attach(&record, opened).map(|()| record))
-            .await?;
-        work.record = Some(record);
+        let question = question(&request, &Held::default(), &[]);
+        let answer = self.operator.release_one(question, patience).await?;
+        volume.slot.answered(answer.bytes);
+        let grant = answer.verdict?;
+        let attach = move |shelf: &Shelf| {
+            let opened = open(&grant, &Held::default(), request.group)?;
+            let held = opened.held.clone().from_the_start();
+            let record = Record { request, held };
+            let (files, notices) = (opened.files.len(), opened.notices.clone());
+            shelf.attach(&record, opened)?;
+            Ok((record, files, notices))
+        };
+        let (record, files, notices) = self.blocking(attach).await?;
+        self.holdings.hold(&volume.target, &record.held);
+        let work = &mut *volume.work;
+        (work.record, work.is_saved) = (Some(record), true);
         work.refreshed = Some(Instant::now());
         info!(files, "volume attached");
         log_notices(&notices);
@@ -254,23 +270,16 @@ impl Publisher {
 
     /// kubelet asks again, with a fresh token. Never an error: kubelet before 1.37 would delete
     /// the mount directory of a running pod.
-    async fn republish(
-        &self,
-        slot: &Slot,
-        work: &mut OwnedMutexGuard<Work>,
-        request: Arc<PublishRequest>,
-    ) -> Outcome {
+    async fn republish(&self, volume: &mut Owned, request: Arc<PublishRequest>) -> Outcome {
+        let work = &mut *volume.work;
         let recent = work.refreshed.is_some_and(|then| then.elapsed() < RECENT);
-        let held = work
-            .record
-            .take()
-            .map(|record| record.held)
-            .unwrap_or_default();
-        work.record = Some(Record { request, held });
+        let record = work.record.take();
+        let held = record.map(|record| record.held).unwrap_or_default();
+        (work.record, work.is_saved) = (Some(Record { request, held }), false);
         if recent {
             return Outcome::Recent;
         }
-        self.bring_up_to_date(slot, work).await
+        self.bring_up_to_date(volume).await
     }
 
     pub(super) fn measure(&self) {

@@ -1,127 +1,130 @@
-//! Keeping an attached volume up to date: the same for kubelet's republish, for the start of the
-//! agent, and for whoever learns of a change.
+//! An attached volume that is brought up to date: what its renewal means for what is known of it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use secretvault_volume::Change;
-use tokio::{sync::OwnedMutexGuard, task::JoinSet};
-use tracing::{debug, info, instrument, warn};
+use tokio::sync::OwnedMutexGuard;
+use tracing::{debug, info, warn};
 
 use super::{
-    Outcome, PublishError, Publisher, Trouble, hold,
+    Outcome, PublishError, Publisher, Reason, Trouble, hold,
+    renewal::{Renewal, renew},
     slot::{Slot, Work},
 };
-use crate::{
-    csi::PublishRequest,
-    release::{Held, Opened, open, question},
-    state::Record,
-    volume::TargetPath,
-};
+use crate::{release::question, volume::TargetPath};
+
+/// A volume that one operation has for its own.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) target: TargetPath,
+    pub(super) slot: Arc<Slot>,
+    pub(super) work: OwnedMutexGuard<Work>,
+}
+
+/// What a refresh came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Concluded {
+    /// What became of the files, if anything was written.
+    pub(super) change: Option<Change>,
+    /// Why not all is well.
+    pub(super) failed: Option<Reason>,
+}
+
+impl Owned {
+    /// Waits until nobody else works on the volume.
+    pub(super) async fn lock(target: &TargetPath, slot: &Arc<Slot>) -> Self {
+        Self {
+            target: target.clone(),
+            slot: Arc::clone(slot),
+            work: Arc::clone(&slot.work).lock_owned().await,
+        }
+    }
+
+    /// `None`: somebody works on the volume.
+    pub(super) fn try_lock(target: &TargetPath, slot: &Arc<Slot>) -> Option<Self> {
+        Some(Self {
+            target: target.clone(),
+            slot: Arc::clone(slot),
+            work: Arc::clone(&slot.work).try_lock_owned().ok()?,
+        })
+    }
+}
 
 impl Publisher {
-    /// Brings an attached volume up to date with what is remembered of it. Does nothing for one
-    /// that is not attached, or whose token has ended: kubelet's next republish brings a new one.
-    #[instrument(skip_all, fields(volume = %target))]
-    pub async fn refresh(self: &Arc<Self>, target: &TargetPath) {
-        let slot = self.slot(target);
-        let this = Arc::clone(self);
-        let refreshed = self.owned(async move {
-            let mut work = Arc::clone(&slot.work).lock_owned().await;
-            let now = jiff::Timestamp::now();
-            let usable = |record: &Record| !record.request.token.has_expired(now);
-            if work.record.as_ref().is_some_and(usable) {
-                this.bring_up_to_date(&slot, &mut work).await;
-            }
-            Ok(())
-        });
-        let _ = refreshed.await;
-    }
-
-    /// Refreshes every volume that is known.
-    pub async fn refresh_all(self: &Arc<Self>) {
-        let mut refreshes = JoinSet::new();
-        for target in self.slots.targets() {
-            let this = Arc::clone(self);
-            refreshes.spawn(async move { this.refresh(&target).await });
-        }
-        while refreshes.join_next().await.is_some() {}
-    }
-
-    /// Asks with what is remembered, and notes how that went.
-    pub(super) async fn bring_up_to_date(
-        &self,
-        slot: &Slot,
-        work: &mut OwnedMutexGuard<Work>,
-    ) -> Outcome {
-        match self.change(work).await {
-            Ok(change) => {
-                work.refreshed = Some(Instant::now());
-                slot.note(None);
-                self.measure();
-                match change {
-                    Change::Swapped => Outcome::Updated,
-                    Change::Unchanged => Outcome::Unchanged,
-                }
-            }
-            Err(error) => {
-                self.note_failure(slot, &error);
-                Outcome::Kept
-            }
+    /// Asks for one volume with what is remembered, and notes how that went.
+    pub(super) async fn bring_up_to_date(&self, volume: &mut Owned) -> Outcome {
+        let renewed = self.renewed(volume).await;
+        let concluded = self.conclude(volume, renewed);
+        match (concluded.failed, concluded.change) {
+            (Some(_), _) | (None, None) => Outcome::Kept,
+            (None, Some(Change::Swapped)) => Outcome::Updated,
+            (None, Some(Change::Unchanged)) => Outcome::Unchanged,
         }
     }
 
-    async fn change(&self, work: &mut OwnedMutexGuard<Work>) -> Result<Change, PublishError> {
-        let gone = PublishError::Interrupted("nothing is known of the volume");
-        let mut record = work.record.clone().ok_or(gone)?;
-        let newest = record.clone();
+    async fn renewed(&self, volume: &mut Owned) -> Result<Renewal, PublishError> {
         // The new token first: it must outlive us whatever the operator says.
-        self.blocking(move |shelf| shelf.remember(&newest)).await?;
+        self.save(volume).await?;
+        let record = volume.work.record.clone().ok_or(UNKNOWN)?;
         let _turn = self.turns.to_refresh(hold::REFRESH).await?;
-        let answered = self.ask(&record.request, &record.held, hold::REFRESH).await;
-        let (opened, denied) = match answered {
-            Ok(opened) => (opened, None),
-            // A right that ended must not wait until all else is well.
-            Err(error) if !error.withdrawn().is_empty() => {
-                let left = Opened::without(error.withdrawn(), &record.held);
-                (left, Some(error))
+        let question = question(&record.request, &record.held, &[]);
+        let answer = self.operator.release_one(question, hold::REFRESH).await?;
+        volume.slot.answered(answer.bytes);
+        self.blocking(move |shelf| renew(shelf, &record, answer.verdict))
+            .await
+    }
+
+    /// Remembers what kubelet asked for, if that is not done yet.
+    pub(super) async fn save(&self, volume: &mut Owned) -> Result<(), PublishError> {
+        if !volume.work.is_saved {
+            let record = volume.work.record.clone().ok_or(UNKNOWN)?;
+            self.blocking(move |shelf| shelf.remember(&record)).await?;
+            volume.work.is_saved = true;
+        }
+        Ok(())
+    }
+
+    /// Notes what a volume has come to.
+    pub(super) fn conclude(
+        &self,
+        volume: &mut Owned,
+        renewed: Result<Renewal, PublishError>,
+    ) -> Concluded {
+        let renewal = match renewed {
+            Ok(renewal) => renewal,
+            Err(error) => {
+                return Concluded {
+                    change: None,
+                    failed: Some(self.fail(volume, &error)),
+                };
             }
-            Err(error) => return Err(error),
         };
-        record.held = opened.held.clone();
-        let notices = opened.notices.clone();
-        let next = record.clone();
-        let change = self
-            .blocking(move |shelf| shelf.change(&next, opened))
-            .await?;
-        work.record = Some(record.clone());
-        self.blocking(move |shelf| shelf.remember(&record)).await?;
-        match change {
+        self.holdings.hold(&volume.target, &renewal.record.held);
+        volume.work.record = Some(renewal.record);
+        volume.work.is_saved = renewal.is_saved;
+        match renewal.change {
             Change::Swapped => {
                 info!("volume updated");
-                log_notices(&notices);
+                log_notices(&renewal.notices);
             }
             Change::Unchanged => debug!("volume unchanged"),
         }
-        denied.map_or(Ok(change), Err)
+        self.measure();
+        if renewal.trouble.is_none() {
+            volume.work.refreshed = Some(Instant::now());
+            volume.slot.note(None);
+        }
+        Concluded {
+            change: Some(renewal.change),
+            failed: renewal.trouble.map(|error| self.fail(volume, &error)),
+        }
     }
 
-    /// Asks the operator, and opens what it answers.
-    pub(super) async fn ask(
-        &self,
-        request: &Arc<PublishRequest>,
-        held: &Held,
-        patience: Duration,
-    ) -> Result<Opened, PublishError> {
-        let question = question(request, held);
-        let grant = self.operator.release(&question, patience).await?;
-        let (held, group) = (held.clone(), request.group);
-        let opened = self
-            .blocking(move |_| Ok(open(&grant, &held, group)?))
-            .await?;
-        Ok(opened)
+    /// Notes why a volume stays as it is. kubelet's next publish asks anew, however soon it comes.
+    pub(super) fn fail(&self, volume: &mut Owned, error: &PublishError) -> Reason {
+        volume.work.refreshed = None;
+        self.note_failure(&volume.slot, error);
+        error.reason()
     }
 
     pub(super) fn note_failure(&self, slot: &Slot, error: &PublishError) {
@@ -147,3 +150,5 @@ pub(super) fn log_notices(notices: &[String]) {
         info!(notice, "notice from the operator");
     }
 }
+
+const UNKNOWN: PublishError = PublishError::Interrupted("nothing is known of the volume");

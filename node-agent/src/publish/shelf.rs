@@ -149,6 +149,11 @@ impl Shelf {
             .transpose()
     }
 
+    /// The room that a volume has.
+    pub fn reserved(&self, target: &TargetPath) -> u64 {
+        self.budget().of(target).unwrap_or_default()
+    }
+
     /// What all volumes take.
     pub fn load(&self) -> Load {
         let budget = self.budget();

@@ -21,6 +21,8 @@ pub(super) struct Slot {
 pub(super) struct Work {
     /// What it takes to ask again. `None`: nothing is attached, or its state was lost.
     pub(super) record: Option<Record>,
+    /// Whether the record is remembered beyond the process.
+    pub(super) is_saved: bool,
     /// When the operator was last asked with success.
     pub(super) refreshed: Option<Instant>,
     /// How often the volume was unpublished: a publish from before must not attach it again.
@@ -30,6 +32,7 @@ pub(super) struct Work {
 /// What is asked while an operation runs.
 #[derive(Debug)]
 struct Notes {
+    answer_bytes: Option<usize>,
     told: Option<Reason>,
     trouble: Option<Trouble>,
     touched: Instant,
@@ -49,6 +52,7 @@ impl Slot {
         Self {
             work: Arc::default(),
             notes: Mutex::new(Notes {
+                answer_bytes: None,
                 told: None,
                 trouble: None,
                 touched: now,
@@ -64,6 +68,16 @@ impl Slot {
     /// Notes what kubelet hears.
     pub(super) fn tell(&self, reason: Option<Reason>) {
         self.notes().told = reason;
+    }
+
+    /// How large the operator's last answer was.
+    pub(super) fn answer_bytes(&self) -> Option<usize> {
+        self.notes().answer_bytes
+    }
+
+    /// Notes how large an answer was.
+    pub(super) fn answered(&self, bytes: usize) {
+        self.notes().answer_bytes = Some(bytes);
     }
 
     /// Why the volume is not up to date.
@@ -109,6 +123,12 @@ impl Slots {
             .or_insert_with(|| Arc::new(Slot::new(now)));
         slot.notes().touched = now;
         Arc::clone(slot)
+    }
+
+    /// How large the operator's last answer about a target was.
+    pub(super) fn answer_bytes(&self, target: &TargetPath) -> Option<usize> {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.get(target)?.answer_bytes()
     }
 
     /// The targets that there are slots for.

@@ -4,10 +4,10 @@
 //! size until the volume is written. What volumes hold stays charged to the agent when it dies, so a
 //! successor that asked for all of them at once would be killed for want of memory, over and over.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::timeout,
 };
 
@@ -17,14 +17,14 @@ use super::PublishError;
 #[derive(Debug)]
 pub(super) struct Turns {
     attaching: Semaphore,
-    refreshing: Semaphore,
+    refreshing: Arc<Semaphore>,
 }
 
 impl Turns {
     pub(super) fn new() -> Self {
         Self {
             attaching: Semaphore::new(ATTACHING),
-            refreshing: Semaphore::new(REFRESHING),
+            refreshing: Arc::new(Semaphore::new(REFRESHING)),
         }
     }
 
@@ -50,6 +50,12 @@ impl Turns {
     ) -> Result<SemaphorePermit<'_>, PublishError> {
         turn(&self.refreshing, patience).await
     }
+
+    /// A turn for attached volumes that have changed. Those before it are bounded, each by its own
+    /// patience. `None`: there are no turns any more.
+    pub(super) async fn to_refresh_several(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.refreshing).acquire_owned().await.ok()
+    }
 }
 
 async fn turn(turns: &Semaphore, patience: Duration) -> Result<SemaphorePermit<'_>, PublishError> {
@@ -60,7 +66,7 @@ async fn turn(turns: &Semaphore, patience: Duration) -> Result<SemaphorePermit<'
 /// New volumes at once; each answer takes milliseconds.
 const ATTACHING: usize = 4;
 
-/// Attached volumes at once.
+/// Questions about attached volumes at once; each has one answer, of which the size is bounded.
 const REFRESHING: usize = 2;
 
 #[cfg(test)]

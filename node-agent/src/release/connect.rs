@@ -1,23 +1,38 @@
 //! One connection to the operator: TCP, then TLS 1.3 with the operator's own CA and no other.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
+use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version::TLS13};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::transport::{Channel, Endpoint};
 
 use super::Address;
 
 /// A connection that hyper can use.
-pub(super) type Connection = TokioIo<TlsStream<TcpStream>>;
+type Connection = TokioIo<TlsStream<TcpStream>>;
+
+/// A channel to the operator, which connects at its first call.
+pub(super) fn channel(address: &Address, ca_file: &Path) -> Channel {
+    let goal = Arc::new((address.clone(), ca_file.to_owned()));
+    let connector = tower::service_fn(move |_: Uri| {
+        let goal = Arc::clone(&goal);
+        async move { connect(&goal.0, &goal.1).await }
+    });
+    // The name in the URI is only what the operator sees as `:authority`.
+    Endpoint::from_static("https://secretvault-operator")
+        .connect_timeout(CONNECT)
+        .connect_with_connector_lazy(connector)
+}
 
 /// Connects. The CA is read afresh each time, so a rotated one counts from the next connection on.
 ///
 /// # Errors
 /// No CA, no connection, or not the operator at its end.
-pub(super) async fn connect(address: &Address, ca_file: &Path) -> io::Result<Connection> {
+async fn connect(address: &Address, ca_file: &Path) -> io::Result<Connection> {
     let pem = tokio::fs::read(ca_file).await.map_err(|error| {
         io::Error::new(
             error.kind(),
@@ -63,3 +78,5 @@ fn roots(pem: &[u8]) -> io::Result<RootCertStore> {
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+const CONNECT: Duration = Duration::from_secs(3);

@@ -48,6 +48,9 @@ pub enum ReleaseError {
     /// The operator is there, and cannot serve.
     #[error("the operator cannot serve: {0}")]
     Unavailable(String),
+    /// The answer about several volumes is larger than one answer may be: not so about each.
+    #[error("the operator's answer about several volumes is too large")]
+    TooLarge,
     /// There is no way to it.
     #[error("cannot reach the operator: {0}")]
     Unreachable(String),
@@ -77,10 +80,10 @@ pub enum DenialReason {
 impl ReleaseError {
     /// What a gRPC error of the whole call means.
     pub(super) fn from_status(status: &Status) -> Self {
+        let message = described(status);
         if status.source().is_some() {
-            return Self::Unreachable(causes(status));
+            return Self::Unreachable(message);
         }
-        let message = status.message().to_owned();
         match status.code() {
             Code::PermissionDenied | Code::Unauthenticated => Self::AgentRejected(message),
             Code::Aborted
@@ -114,7 +117,8 @@ impl ReleaseError {
             Self::AgentRejected(_)
             | Self::AgentToken(_)
             | Self::DoesNotOpen { .. }
-            | Self::Malformed(_) => false,
+            | Self::Malformed(_)
+            | Self::TooLarge => false,
         }
     }
 
@@ -143,8 +147,11 @@ impl ReleaseError {
     }
 }
 
-/// The innermost causes say most: "transport error" alone helps nobody.
-fn causes(status: &Status) -> String {
+/// What a gRPC error says. The innermost causes say most: "transport error" alone helps nobody.
+pub(super) fn described(status: &Status) -> String {
+    if status.source().is_none() {
+        return status.message().to_owned();
+    }
     let mut text: Vec<String> = Vec::new();
     let mut next = status.source();
     while let Some(cause) = next {

@@ -5,7 +5,7 @@ use secretvault_delivery::v1::{self, GrantedVault};
 use secretvault_vault::{EntryName, FilePath, OnDelete};
 use serde::{Deserialize, Serialize};
 
-use super::ReleaseError;
+use super::{Handle, ReleaseError, Word, holdings::Changed};
 
 /// The vaults that a volume has files of, and the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Held {
     pub vaults: Vec<HeldVault>,
     /// Each of one of the vaults.
     pub files: Vec<HeldFile>,
+    /// Vaults that were asked for and are not there yet.
+    #[serde(skip)]
+    pub awaited: Vec<Handle>,
 }
 
 /// A vault at one generation.
@@ -27,8 +30,15 @@ pub struct HeldVault {
     pub uid: String,
     /// `metadata.generation`.
     pub generation: i64,
+    /// The generation that the volume held when the pod started; 0: it had none of this vault.
+    #[serde(default)]
+    pub since: i64,
     /// Whether its files stay when it goes.
     pub retains: bool,
+    /// What stands for it on a stream. Not remembered beyond the process: the first answer that
+    /// the next one gets brings it again.
+    #[serde(skip)]
+    pub handle: Option<Handle>,
 }
 
 /// A file, and the entry that it is.
@@ -47,20 +57,19 @@ impl Held {
     ///
     /// # Errors
     /// The grant goes back behind what is held, or keeps what is not.
-    pub fn successor(
-        &self,
-        vaults: Vec<HeldVault>,
-        files: Vec<HeldFile>,
-        retained: &[FilePath],
-    ) -> Result<Self, ReleaseError> {
-        for vault in &vaults {
-            if self.vaults.iter().any(|held| held.is_newer_than(vault)) {
+    pub fn successor(&self, granted: Self, retained: &[FilePath]) -> Result<Self, ReleaseError> {
+        let mut next = granted;
+        for vault in &mut next.vaults {
+            let Some(held) = self.vaults.iter().find(|held| held.uid == vault.uid) else {
+                continue;
+            };
+            if held.generation > vault.generation {
                 return Err(ReleaseError::Behind {
                     vault: vault.to_string(),
                 });
             }
+            vault.since = held.since;
         }
-        let mut next = Self { vaults, files };
         for path in retained {
             let file = self.files.iter().find(|file| file.path == *path);
             let file = file.ok_or(ReleaseError::Malformed("it keeps a file that is not held"))?;
@@ -71,6 +80,38 @@ impl Held {
             });
         }
         Ok(next)
+    }
+
+    /// What a volume holds with which its pod starts.
+    pub fn from_the_start(mut self) -> Self {
+        for vault in &mut self.vaults {
+            vault.since = vault.generation;
+        }
+        self
+    }
+
+    /// What is said of it on a stream.
+    pub fn words(&self) -> Vec<(Handle, Word)> {
+        let vaults = self.vaults.iter().filter_map(|vault| {
+            let word = Word {
+                generation: vault.generation,
+                since: vault.since,
+            };
+            Some((vault.handle.clone()?, word))
+        });
+        let awaited = self.awaited.iter().map(|handle| {
+            let (generation, since) = (0, 0);
+            (handle.clone(), Word { generation, since })
+        });
+        vaults.chain(awaited).collect()
+    }
+
+    /// Whether a change has come: the vault is held as it should be, or under this handle not at
+    /// all any more.
+    pub fn has_reached(&self, changed: &Changed) -> bool {
+        let words = self.words();
+        let mut words = words.iter().filter(|(handle, _)| *handle == changed.handle);
+        words.all(|(_, word)| word.generation >= changed.at_least)
     }
 
     /// Checks what was read from outside: each file must be of a vault that is there.
@@ -95,12 +136,10 @@ impl HeldVault {
             name: vault.name.clone(),
             uid: vault.uid.clone(),
             generation: vault.generation,
+            since: 0,
             retains: on_delete(vault.on_delete()) == OnDelete::Retain,
+            handle: Handle::given(&vault.handle),
         }
-    }
-
-    fn is_newer_than(&self, other: &Self) -> bool {
-        self.uid == other.uid && self.generation > other.generation
     }
 }
 
@@ -123,6 +162,7 @@ impl From<&HeldVault> for v1::HeldVault {
             uid: vault.uid.clone(),
             generation: vault.generation,
             on_delete: on_delete.into(),
+            at_least: 0,
         }
     }
 }
@@ -155,7 +195,9 @@ mod tests {
             name: "app".to_owned(),
             uid: uid.to_owned(),
             generation,
+            since: 0,
             retains: true,
+            handle: Handle::given(uid.as_bytes()),
         }
     }
 
@@ -171,6 +213,15 @@ mod tests {
         Held {
             vaults: vec![vault("1", 5), vault("2", 1)],
             files: vec![file(0, "a"), file(1, "b")],
+            awaited: Vec::new(),
+        }
+    }
+
+    fn granted(vaults: Vec<HeldVault>, files: Vec<HeldFile>) -> Held {
+        Held {
+            vaults,
+            files,
+            awaited: Vec::new(),
         }
     }
 
@@ -178,7 +229,7 @@ mod tests {
     fn a_kept_file_brings_its_vault_along() {
         let kept = ["b".parse().unwrap()];
         let next = held()
-            .successor(vec![vault("1", 6)], vec![file(0, "a")], &kept)
+            .successor(granted(vec![vault("1", 6)], vec![file(0, "a")]), &kept)
             .unwrap();
         assert_eq!(next.vaults, [vault("1", 6), vault("2", 1)]);
         assert_eq!(next.files, [file(0, "a"), file(1, "b")]);
@@ -188,29 +239,24 @@ mod tests {
     fn a_kept_file_of_a_granted_vault_names_its_new_generation() {
         let kept = ["a".parse().unwrap()];
         let next = held()
-            .successor(vec![vault("1", 6)], vec![], &kept)
+            .successor(granted(vec![vault("1", 6)], vec![]), &kept)
             .unwrap();
-        assert_eq!(
-            next,
-            Held {
-                vaults: vec![vault("1", 6)],
-                files: vec![file(0, "a")]
-            }
-        );
+        assert_eq!(next, granted(vec![vault("1", 6)], vec![file(0, "a")]));
     }
 
     #[test]
     fn no_vault_goes_back_a_generation_but_a_new_one_of_its_name_starts_anew() {
-        let back = held().successor(vec![vault("1", 4)], vec![], &[]);
+        let successor = |vault| held().successor(granted(vec![vault], vec![]), &[]);
+        let back = successor(vault("1", 4));
         assert!(matches!(back, Err(ReleaseError::Behind { .. })));
-        assert!(held().successor(vec![vault("1", 5)], vec![], &[]).is_ok());
-        assert!(held().successor(vec![vault("3", 1)], vec![], &[]).is_ok());
+        assert!(successor(vault("1", 5)).is_ok());
+        assert!(successor(vault("3", 1)).is_ok());
     }
 
     #[test]
     fn a_file_that_is_not_held_cannot_be_kept() {
         let kept = ["c".parse().unwrap()];
-        let next = held().successor(vec![], vec![], &kept);
+        let next = held().successor(Held::default(), &kept);
         assert!(matches!(next, Err(ReleaseError::Malformed(_))));
     }
 
@@ -223,6 +269,68 @@ mod tests {
                 ..held()
             }
             .is_consistent()
+        );
+    }
+
+    #[test]
+    fn a_volume_knows_with_what_its_pod_started() {
+        let start = granted(vec![vault("1", 5)], vec![]).from_the_start();
+        let later = granted(vec![vault("1", 7), vault("2", 3)], vec![]);
+        let next = start.successor(later, &[]).unwrap();
+        let since: Vec<i64> = next.vaults.iter().map(|vault| vault.since).collect();
+        assert_eq!(since, [5, 0], "the second came later");
+        let anew = next.successor(granted(vec![vault("3", 1)], vec![]), &[]);
+        assert_eq!(anew.unwrap().vaults[0].since, 0, "made anew is another");
+    }
+
+    #[test]
+    fn what_is_held_and_what_is_awaited_is_said() {
+        let mut held = held().from_the_start();
+        held.vaults[1].handle = None;
+        held.awaited = vec![Handle::given(b"later").unwrap()];
+        let said: Vec<(Vec<u8>, i64, i64)> = held
+            .words()
+            .into_iter()
+            .map(|(handle, word)| (handle.to_bytes(), word.generation, word.since))
+            .collect();
+        assert_eq!(said, [(b"1".to_vec(), 5, 5), (b"later".to_vec(), 0, 0)]);
+    }
+
+    #[test]
+    fn a_change_has_come_when_it_is_held_or_its_handle_is_gone() {
+        let changed = |handle: &str, at_least| Changed {
+            handle: Handle::given(handle.as_bytes()).unwrap(),
+            at_least,
+            known: true,
+        };
+        let mut held = held();
+        held.awaited = vec![Handle::given(b"later").unwrap()];
+        for (handle, at_least, reached) in [
+            ("1", 4, true),
+            ("1", 5, true),
+            ("1", 6, false),
+            ("later", 1, false),
+            ("gone", 9, true),
+        ] {
+            assert_eq!(held.has_reached(&changed(handle, at_least)), reached);
+        }
+    }
+
+    #[test]
+    fn what_an_older_agent_remembered_can_be_read() {
+        let text = r#"{"vaults":[{"namespace":"shop","name":"app","uid":"1","generation":5,
+            "retains":true}],"files":[{"vault":0,"entry":"a","path":"a"}]}"#;
+        let read: Held = serde_json::from_str(text).unwrap();
+        assert_eq!((read.vaults[0].since, read.files.len()), (0, 1));
+        assert!(read.words().is_empty());
+    }
+
+    #[test]
+    fn no_handle_is_remembered() {
+        let text = serde_json::to_string(&held()).unwrap();
+        assert!(
+            !text.contains("handle") && !text.contains("awaited"),
+            "{text}"
         );
     }
 }

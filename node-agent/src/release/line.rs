@@ -6,13 +6,12 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use http::Uri;
 use tokio::time::{Instant, interval};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::{Address, connect};
 
@@ -46,7 +45,7 @@ impl Line {
             *current = None;
         }
         let connection = current.get_or_insert_with(|| Connection {
-            channel: self.dial(),
+            channel: connect::channel(&self.address, &self.ca_file),
             since: Instant::now(),
         });
         connection.channel.clone()
@@ -69,18 +68,6 @@ impl Line {
         }
     }
 
-    fn dial(&self) -> Channel {
-        let goal = Arc::new((self.address.clone(), self.ca_file.clone()));
-        let connector = tower::service_fn(move |_: Uri| {
-            let goal = Arc::clone(&goal);
-            async move { connect::connect(&goal.0, &goal.1).await }
-        });
-        // The name in the URI is only what the operator sees as `:authority`.
-        Endpoint::from_static("https://secretvault-operator")
-            .connect_timeout(CONNECT)
-            .connect_with_connector_lazy(connector)
-    }
-
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,4 +82,3 @@ impl Connection {
 /// A node that starts with a hundred pods shares one; a quiet node keeps none.
 const LIFE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
-const CONNECT: Duration = Duration::from_secs(3);

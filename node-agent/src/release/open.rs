@@ -5,7 +5,7 @@ use secretvault_envelope::{Binding, EntryKey, Envelope, Plaintext};
 use secretvault_vault::{EntryName, FileMode, FilePath, names::MAX_OWNER_ID};
 use secretvault_volume::File;
 
-use super::{Held, HeldFile, HeldVault, ReleaseError};
+use super::{Handle, Held, HeldFile, HeldVault, ReleaseError};
 
 /// What a volume must hold, opened.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl Opened {
             files: Vec::new(),
             retained: files.iter().map(|file| file.path.clone()).collect(),
             held: Held {
-                vaults: held.vaults.clone(),
                 files,
+                ..held.clone()
             },
             notices: withdrawn.iter().map(notice).collect(),
         }
@@ -65,9 +65,17 @@ pub fn open(grant: &Grant, held: &Held, group: Option<u32>) -> Result<Opened, Re
         .map(|path| FilePath::try_from(path.as_str()))
         .collect();
     let retained = retained.map_err(|_| BAD_PATH)?;
-    let vaults = grant.vaults.iter().map(HeldVault::granted).collect();
+    let granted = Held {
+        vaults: grant.vaults.iter().map(HeldVault::granted).collect(),
+        files: now_held,
+        awaited: grant
+            .awaited
+            .iter()
+            .filter_map(|handle| Handle::given(handle))
+            .collect(),
+    };
     Ok(Opened {
-        held: held.successor(vaults, now_held, &retained)?,
+        held: held.successor(granted, &retained)?,
         files,
         retained,
         notices: grant.notices.clone(),

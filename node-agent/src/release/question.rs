@@ -2,11 +2,12 @@
 
 use secretvault_delivery::v1::{self, FileDefaults};
 
-use super::Held;
+use super::{Changed, Held, HeldVault};
 use crate::csi::PublishRequest;
 
-/// Puts together what the operator must know: whose volume, what for, what it holds already.
-pub fn question(request: &PublishRequest, held: &Held) -> v1::Volume {
+/// Puts together what the operator must know: whose volume, what for, what it holds already, and
+/// what should have come by now.
+pub fn question(request: &PublishRequest, held: &Held, changed: &[Changed]) -> v1::Volume {
     let PublishRequest {
         pod,
         token,
@@ -28,7 +29,22 @@ pub fn question(request: &PublishRequest, held: &Held) -> v1::Volume {
             gid: attributes.gid,
             mode: attributes.mode,
         }),
-        held_vaults: held.vaults.iter().map(Into::into).collect(),
+        held_vaults: held
+            .vaults
+            .iter()
+            .map(|vault| v1::HeldVault {
+                at_least: at_least(vault, changed),
+                ..vault.into()
+            })
+            .collect(),
         held_files: held.files.iter().map(Into::into).collect(),
     }
+}
+
+/// The generation that another replica has told us of; 0: none.
+fn at_least(vault: &HeldVault, changed: &[Changed]) -> i64 {
+    let told = changed
+        .iter()
+        .filter(|changed| changed.known && vault.handle.as_ref() == Some(&changed.handle));
+    told.map(|changed| changed.at_least).max().unwrap_or(0)
 }
