@@ -8,10 +8,12 @@
     reason = "tests"
 )]
 
+mod listener;
 mod node;
 mod operator;
 
 mod calls;
+mod changes;
 mod failures;
 mod life;
 mod process;

@@ -141,7 +141,14 @@ impl Node {
     }
 
     pub(crate) fn mount(&self) -> PathBuf {
-        self.path("pods/uid-1/volumes/kubernetes.io~csi/secrets/mount")
+        self.mount_of(1)
+    }
+
+    /// The volume of another pod.
+    pub(crate) fn mount_of(&self, pod: usize) -> PathBuf {
+        self.path(&format!(
+            "pods/uid-{pod}/volumes/kubernetes.io~csi/secrets/mount"
+        ))
     }
 
     pub(crate) fn log(&self) -> String {
@@ -180,6 +187,22 @@ impl Node {
             request
                 .volume_context
                 .insert(key.to_owned(), value.to_owned());
+        }
+        request
+    }
+
+    /// Likewise for another pod, `web-N` with the token `token-N`, which mounts the vault `vault-N`.
+    pub(crate) fn request_of(&self, pod: usize) -> NodePublishVolumeRequest {
+        let mut request = self.request(&format!("token-{pod}"));
+        let mount = self.mount_of(pod);
+        fs::create_dir_all(mount.parent().unwrap()).unwrap();
+        request.target_path = mount.display().to_string();
+        for (key, value) in [
+            ("csi.storage.k8s.io/pod.name", format!("web-{pod}")),
+            ("csi.storage.k8s.io/pod.uid", format!("uid-{pod}")),
+            ("vaults", format!("vault-{pod}")),
+        ] {
+            request.volume_context.insert(key.to_owned(), value);
         }
         request
     }
@@ -253,7 +276,12 @@ impl Node {
 
     /// What a reader sees at the top.
     pub(crate) fn read(&self) -> BTreeMap<String, String> {
-        let entries = fs::read_dir(self.mount())
+        self.read_of(1)
+    }
+
+    /// Likewise in the volume of another pod.
+    pub(crate) fn read_of(&self, pod: usize) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(self.mount_of(pod))
             .unwrap()
             .map(|entry| entry.unwrap().path());
         entries

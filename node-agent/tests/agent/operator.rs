@@ -1,32 +1,25 @@
 //! An operator that answers what a test tells it to, over real TLS.
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    pin::Pin,
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ServerConfig, crypto::aws_lc_rs, version::TLS13};
+use rustls::ServerConfig;
 use secretvault_delivery::v1::{
-    Denial, File, Grant, GrantedVault, Reason, ReleaseRequest, ReleaseResponse, Sealed, Verdict,
-    Volume,
-    delivery_server::{Delivery, DeliveryServer},
-    file::Content,
-    verdict::Outcome,
+    Denial, File, Grant, GrantedVault, Reason, ReleaseRequest, ReleaseResponse, Sealed,
+    Subscription, Verdict, Volume, WatchEvent, WatchRequest, delivery_server::Delivery,
+    file::Content, verdict::Outcome,
 };
 use secretvault_envelope::{Binding, Dek, Envelope, Plaintext};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    runtime::Runtime,
-};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tonic::{Request, Response, Status, transport::server::Connected};
+use tokio::{runtime::Runtime, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::listener::{identity, listen};
 
 /// What the operator says of a volume.
 type Script = Box<dyn FnMut(&Volume) -> Result<Outcome, Status> + Send>;
@@ -42,6 +35,17 @@ pub(crate) struct Operator {
 struct State {
     script: Script,
     seen: Vec<Seen>,
+    /// How many volumes each request had.
+    requests: Vec<usize>,
+    /// What an answer about a pod waits for.
+    delays: HashMap<String, Duration>,
+    /// Where the vaults are, by handle.
+    vaults: BTreeMap<Vec<u8>, i64>,
+    /// The words of the stream that stands, and its end.
+    words: BTreeMap<Vec<u8>, Subscription>,
+    stream: Option<mpsc::Sender<Result<WatchEvent, Status>>>,
+    streams: usize,
+    refuses_streams: bool,
 }
 
 /// One request, as far as tests look at it.
@@ -63,6 +67,13 @@ impl Operator {
             state: Arc::new(Mutex::new(State {
                 script,
                 seen: Vec::new(),
+                requests: Vec::new(),
+                delays: HashMap::new(),
+                vaults: BTreeMap::new(),
+                words: BTreeMap::new(),
+                stream: None,
+                streams: 0,
+                refuses_streams: false,
             })),
             runtime: None,
         };
@@ -72,7 +83,7 @@ impl Operator {
 
     /// Listens again, at the same address.
     pub(crate) fn resume(&mut self) {
-        let (runtime, address) = listen(self.address, &self.tls, &self.state);
+        let (runtime, address) = listen(self.address, &self.tls, Service(self.state.clone()));
         self.runtime = Some(runtime);
         self.address = address;
     }
@@ -82,7 +93,7 @@ impl Operator {
         let (address, tls, state) = (self.address, self.tls.clone(), self.state.clone());
         thread::spawn(move || {
             thread::sleep(pause);
-            listen(address, &tls, &state).0
+            listen(address, &tls, Service(state)).0
         })
     }
 
@@ -129,6 +140,58 @@ impl Operator {
     pub(crate) fn last(&self) -> Seen {
         self.seen().pop().expect("a request")
     }
+
+    /// How many volumes each request has had so far.
+    pub(crate) fn requests(&self) -> Vec<usize> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    /// Makes answers about a pod take time.
+    pub(crate) fn delay(&self, pod_uid: &str, delay: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.delays.insert(pod_uid.to_owned(), delay);
+    }
+
+    /// What was said on the stream that stands: `handle@generation since`.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let words = state.words.values().map(|word| {
+            let handle = String::from_utf8(word.handle.clone()).unwrap();
+            format!("{handle}@{} {}", word.generation, word.since)
+        });
+        words.collect()
+    }
+
+    /// Vaults have changed: says so on the stream, if there is one. 0: nobody knows where to.
+    pub(crate) fn tell(&self, changed: &[(&str, i64)]) {
+        let mut state = self.state.lock().unwrap();
+        let mut event = WatchEvent::default();
+        for (handle, generation) in changed {
+            let handle = handle.as_bytes().to_vec();
+            state.vaults.insert(handle.clone(), *generation);
+            event.changed.push(handle);
+            event.generations.push(*generation);
+        }
+        if let Some(stream) = &state.stream {
+            let _ = stream.try_send(Ok(event));
+        }
+    }
+
+    /// Ends the stream that stands.
+    pub(crate) fn end_stream(&self, status: Status) {
+        let stream = self.state.lock().unwrap().stream.take();
+        let _ = stream.expect("a stream").try_send(Err(status));
+    }
+
+    /// How many streams there have been.
+    pub(crate) fn streams(&self) -> usize {
+        self.state.lock().unwrap().streams
+    }
+
+    /// Is from before there were streams.
+    pub(crate) fn refuse_streams(&self) {
+        self.state.lock().unwrap().refuses_streams = true;
+    }
 }
 
 impl Drop for Operator {
@@ -146,6 +209,7 @@ pub(crate) fn grant(generation: i64, files: &[(&str, &str)]) -> Grant {
         uid: "vault-1".to_owned(),
         generation,
         scope: "scope".to_owned(),
+        handle: b"shop/app".to_vec(),
         ..GrantedVault::default()
     };
     Grant {
@@ -186,112 +250,83 @@ impl Delivery for Service {
         let peer = *request.extensions().get::<SocketAddr>().unwrap();
         let authorization = request.metadata().get("authorization");
         let authorization = authorization.unwrap().to_str().unwrap().to_owned();
+        let (answer, delay) = self.answer(peer, &authorization, request.into_inner().volumes);
+        tokio::time::sleep(delay).await;
+        answer
+    }
+
+    type WatchStream = ReceiverStream<Result<WatchEvent, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (stream, events) = mpsc::channel(1024);
+        {
+            let mut state = self.0.lock().unwrap();
+            if state.refuses_streams {
+                return Err(Status::unimplemented("what is a stream?"));
+            }
+            state.streams += 1;
+            state.words.clear();
+            state.stream = Some(stream.clone());
+        }
+        let (state, mut said) = (Arc::clone(&self.0), request.into_inner());
+        tokio::spawn(async move {
+            while let Ok(Some(said)) = said.message().await {
+                state.lock().unwrap().hear(&stream, said);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(events)))
+    }
+}
+
+impl Service {
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        authorization: &str,
+        volumes: Vec<Volume>,
+    ) -> (Result<Response<ReleaseResponse>, Status>, Duration) {
         let mut state = self.0.lock().unwrap();
-        let mut verdicts = Vec::new();
-        for volume in request.into_inner().volumes {
+        state.requests.push(volumes.len());
+        let (mut verdicts, mut delay) = (Vec::new(), Duration::ZERO);
+        for volume in volumes {
             let seen = Seen {
                 peer,
-                authorization: authorization.clone(),
+                authorization: authorization.to_owned(),
                 volume: volume.clone(),
             };
             state.seen.push(seen);
-            verdicts.push(Verdict {
-                outcome: Some((state.script)(&volume)?),
-            });
-        }
-        Ok(Response::new(ReleaseResponse { verdicts }))
-    }
-}
-
-fn listen(
-    address: SocketAddr,
-    tls: &Arc<ServerConfig>,
-    state: &Arc<Mutex<State>>,
-) -> (Runtime, SocketAddr) {
-    let listener = TcpListener::bind(address).unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let runtime = Runtime::new().unwrap();
-    runtime.spawn(serve(listener, Arc::clone(tls), Arc::clone(state)));
-    (runtime, address)
-}
-
-async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, state: Arc<Mutex<State>>) {
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let acceptor = TlsAcceptor::from(tls);
-    let (accepted, incoming) = tokio::sync::mpsc::channel(8);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            if let Ok(stream) = acceptor.accept(stream).await {
-                accepted
-                    .send(Ok::<_, io::Error>(Connection(stream)))
-                    .await
-                    .unwrap();
+            let uid = &volume.pod.as_ref().unwrap().uid;
+            delay = delay.max(state.delays.get(uid).copied().unwrap_or_default());
+            match (state.script)(&volume) {
+                Ok(outcome) => verdicts.push(Verdict {
+                    outcome: Some(outcome),
+                }),
+                Err(status) => return (Err(status), delay),
             }
         }
-    });
-    let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-    let service = DeliveryServer::new(Service(state));
-    tonic::transport::Server::builder()
-        .add_service(service)
-        .serve_with_incoming(incoming)
-        .await
-        .unwrap();
-}
-
-fn identity() -> (ServerConfig, String) {
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &ca).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    (config, ca.pem())
-}
-
-struct Connection(TlsStream<TcpStream>);
-
-impl Connected for Connection {
-    type ConnectInfo = SocketAddr;
-
-    fn connect_info(&self) -> SocketAddr {
-        self.0.get_ref().0.peer_addr().unwrap()
+        (Ok(Response::new(ReleaseResponse { verdicts })), delay)
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+impl State {
+    fn hear(&mut self, stream: &mpsc::Sender<Result<WatchEvent, Status>>, said: WatchRequest) {
+        let mut event = WatchEvent::default();
+        for handle in said.dropped {
+            self.words.remove(&handle);
+        }
+        for word in said.subscriptions {
+            let at = self.vaults.get(&word.handle).copied().unwrap_or_default();
+            if at > word.generation {
+                event.changed.push(word.handle.clone());
+                event.generations.push(at);
+            }
+            self.words.insert(word.handle.clone(), word);
+        }
+        if !event.changed.is_empty() {
+            let _ = stream.try_send(Ok(event));
+        }
     }
 }
