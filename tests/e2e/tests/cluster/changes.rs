@@ -1,5 +1,8 @@
 //! What running pods see of a change: all of it, and all at once.
 
+mod mixture;
+mod pushed;
+
 use std::collections::BTreeSet;
 
 use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
