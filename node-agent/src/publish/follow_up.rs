@@ -86,10 +86,10 @@ mod tests {
     #[test]
     fn pauses_grow_are_spread_and_end() {
         let reason = Some(Reason::Unavailable);
-        for tries in 0..PAUSES.len() {
+        for (tries, least) in PAUSES.into_iter().enumerate() {
             let pause = |chance| follow_up(reason, false, tries, chance).unwrap();
-            assert_eq!(pause(0), PAUSES[tries]);
-            assert!(pause(999) < 2 * PAUSES[tries] && pause(999) > pause(0));
+            assert_eq!(pause(0), least);
+            assert!(pause(999) < 2 * least && pause(999) > least);
         }
         assert_eq!(follow_up(reason, false, PAUSES.len(), 0), None);
         assert_eq!(follow_up(None, false, PAUSES.len(), 0), None);

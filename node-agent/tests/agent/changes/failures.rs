@@ -32,8 +32,8 @@ fn a_replica_that_has_not_seen_the_change_is_not_believed() {
         node.operator.answer(move |_| {
             asked += 1;
             Ok(match asked {
-                1..4 => Outcome::Grant(grant(1, &[("db", "old")])),
-                4..8 => behind(),
+                1..3 => Outcome::Grant(grant(1, &[("db", "old")])),
+                3..5 => behind(),
                 _ => Outcome::Grant(grant(2, &[("db", "new")])),
             })
         });
