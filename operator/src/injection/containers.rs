@@ -1,6 +1,6 @@
-//! The containers of a pod, and which of them get the files.
+//! The containers and volumes of a pod, and which containers get the files.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 
 use super::{annotations::Annotations, launcher, nearest::did_you_mean, refusal::Refusal};
 use crate::words;
@@ -40,14 +40,11 @@ impl Place<'_> {
 
 /// Every container but our own: init containers first, as they run.
 pub(super) fn all(pod: &Pod) -> Vec<Place<'_>> {
-    let Some(spec) = &pod.spec else {
-        return Vec::new();
-    };
-    let init = spec.init_containers.iter().flatten().enumerate();
+    let main = pod.spec.as_ref().map(|spec| spec.containers.as_slice());
+    let main = main.unwrap_or_default().iter().enumerate();
+    let init = self::init(pod).iter().enumerate();
     let init = init.map(|place| (INIT_CONTAINERS, place));
-    let main = spec.containers.iter().enumerate();
-    let main = main.map(|place| (CONTAINERS, place));
-    init.chain(main)
+    init.chain(main.map(|place| (CONTAINERS, place)))
         .filter(|(list, (_, it))| *list == CONTAINERS || it.name != launcher::NAME)
         .map(|(list, (index, container))| Place {
             container,
@@ -55,6 +52,20 @@ pub(super) fn all(pod: &Pod) -> Vec<Place<'_>> {
             index,
         })
         .collect()
+}
+
+/// The init containers, our own among them.
+pub(super) fn init(pod: &Pod) -> &[Container] {
+    let spec = pod.spec.as_ref();
+    let init = spec.and_then(|spec| spec.init_containers.as_deref());
+    init.unwrap_or_default()
+}
+
+/// The volumes.
+pub(super) fn volumes(pod: &Pod) -> &[Volume] {
+    let spec = pod.spec.as_ref();
+    let volumes = spec.and_then(|spec| spec.volumes.as_deref());
+    volumes.unwrap_or_default()
 }
 
 /// The containers that get the files.

@@ -98,13 +98,13 @@ impl Work<'_> {
         let selected = containers::selected(self.pod, self.asked)?;
         let mut volumes = Vec::new();
         volumes.extend(self.missing_volume(volume::volume(self.asked), VOLUME)?);
-        let mutated_before = volumes.is_empty();
+        let was_here = volumes.is_empty() && selected.iter().any(|it| self.is_mounted_in(it));
         let mut launched = false;
         for place in &selected {
             let before = self.patch.len();
             match self.container(place) {
                 Ok(with_launcher) => launched |= with_launcher,
-                Err(refusal) if mutated_before && self.may_go_without(place) => {
+                Err(refusal) if was_here && self.may_go_without(place) => {
                     self.patch.truncate(before);
                     let name = place.name();
                     self.warnings.push(format!(
@@ -127,9 +127,12 @@ impl Work<'_> {
     /// be another webhook's, which came after this one. Else no sidecar of a mesh could be in an
     /// annotated pod.
     fn may_go_without(&self, place: &Place<'_>) -> bool {
+        self.asked.containers.is_none() && !self.is_mounted_in(place)
+    }
+
+    fn is_mounted_in(&self, place: &Place<'_>) -> bool {
         let mut mounts = place.container.volume_mounts.iter().flatten();
-        self.asked.containers.is_none()
-            && !mounts.any(|it| volume::is_mount(it, VOLUME, &self.asked.mount_path))
+        mounts.any(|it| volume::is_mount(it, VOLUME, &self.asked.mount_path))
     }
 
     /// Gives a container its mounts, its variables, and the launcher before its command; true if it
@@ -164,12 +167,8 @@ impl Work<'_> {
         wanted: Volume,
         name: &'static str,
     ) -> Result<Option<Volume>, Refusal> {
-        let volumes = self
-            .pod
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.volumes.as_ref());
-        match volumes.into_iter().flatten().find(|it| it.name == name) {
+        let volumes = containers::volumes(self.pod);
+        match volumes.iter().find(|it| it.name == name) {
             None => Ok(Some(wanted)),
             Some(found) if *found == wanted => Ok(None),
             Some(_) => Err(Refusal::ForeignVolume { name }),
@@ -177,12 +176,7 @@ impl Work<'_> {
     }
 
     fn add_volumes(&mut self, volumes: &[Volume]) {
-        let there = self
-            .pod
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.volumes.as_ref());
-        let there = there.map(Vec::len).unwrap_or_default();
+        let there = containers::volumes(self.pod).len();
         self.patch.append(&["spec", "volumes"], there, volumes);
     }
 
@@ -193,12 +187,7 @@ impl Work<'_> {
         launcher: Option<&Launcher>,
         annotation: &'static str,
     ) -> Result<(), Refusal> {
-        let init = self
-            .pod
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.init_containers.as_deref());
-        let init = init.unwrap_or_default();
+        let init = containers::init(self.pod);
         match init.iter().find(|it| it.name == launcher::NAME) {
             Some(found) if launcher::is_launcher(found) => Ok(()),
             Some(_) => Err(Refusal::ForeignLauncher),
@@ -282,11 +271,7 @@ fn missing_variables(place: &Place<'_>, wanted: &Variables) -> Result<Vec<EnvVar
 /// # Errors
 /// The container would need the launcher before it is there.
 fn check_order(pod: &Pod, place: &Place<'_>) -> Result<(), Refusal> {
-    let init = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.init_containers.as_ref());
-    let mut init = init.into_iter().flatten();
+    let mut init = containers::init(pod).iter();
     let launcher = init.position(|it| it.name == launcher::NAME);
     if place.is_init() && launcher.is_some_and(|launcher| launcher > place.index) {
         let container = place.name().to_owned();

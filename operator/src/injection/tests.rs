@@ -148,4 +148,16 @@ fn a_container_that_comes_later_and_cannot_have_it_goes_without_and_that_is_said
     let mut named = later;
     named["metadata"]["annotations"]["secretvault.dev/containers"] = json!("app, mesh");
     assert!(scene.refusal(&named).contains("container mesh"));
+    // A volume alone is no sign that the webhook was here: the pod would run without its files.
+    let mut written = with_sidecar(pod(&[]));
+    written["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .remove(0);
+    written["spec"]["volumes"] = again["spec"]["volumes"].clone();
+    assert!(
+        scene
+            .refusal(&written)
+            .contains("container mesh mounts volume t at")
+    );
 }
