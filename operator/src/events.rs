@@ -31,20 +31,31 @@ pub(crate) struct News {
 #[derive(Clone)]
 pub(crate) struct Events {
     client: Client,
+    teller: Teller,
+}
+
+/// Who tells, and what it was doing: a word in camel case.
+#[derive(Clone)]
+struct Teller {
     pod_name: String,
+    action: &'static str,
 }
 
 impl Events {
     pub(crate) fn new(client: Client, pod_name: &str) -> Self {
-        Self {
-            client,
-            pod_name: pod_name.to_owned(),
-        }
+        Self::doing("Reconcile", client, pod_name)
+    }
+
+    /// Tells of something else than reconciling.
+    pub(crate) fn doing(action: &'static str, client: Client, pod_name: &str) -> Self {
+        let pod_name = pod_name.to_owned();
+        let teller = Teller { pod_name, action };
+        Self { client, teller }
     }
 
     /// Tells it. An event that cannot be told is logged: it is no reason to fail.
     pub(crate) async fn tell(&self, about: &ObjectReference, news: News) {
-        let event = event(about, news, &self.pod_name, Timestamp::now());
+        let event = event(about, news, &self.teller, Timestamp::now());
         let namespace = event
             .metadata
             .namespace
@@ -57,14 +68,14 @@ impl Events {
     }
 }
 
-fn event(about: &ObjectReference, news: News, pod_name: &str, now: Timestamp) -> Event {
+fn event(about: &ObjectReference, news: News, told_by: &Teller, now: Timestamp) -> Event {
     let kind = about.kind.as_deref().unwrap_or_default().to_lowercase();
     let namespace = about
         .namespace
         .clone()
         .unwrap_or_else(|| CLUSTER_SCOPED.to_owned());
     Event {
-        action: Some("Reconcile".into()),
+        action: Some(told_by.action.into()),
         event_time: Some(MicroTime(now)),
         metadata: ObjectMeta {
             generate_name: Some(format!("{kind}-")),
@@ -75,7 +86,7 @@ fn event(about: &ObjectReference, news: News, pod_name: &str, now: Timestamp) ->
         reason: Some(news.reason.into()),
         regarding: Some(about.clone()),
         reporting_controller: Some("secretvault-operator".into()),
-        reporting_instance: Some(shortened(pod_name.to_owned(), MAX_INSTANCE)),
+        reporting_instance: Some(shortened(told_by.pod_name.clone(), MAX_INSTANCE)),
         type_: Some(if news.warning { "Warning" } else { "Normal" }.into()),
         ..Event::default()
     }
@@ -107,7 +118,11 @@ mod tests {
             reason: "Damaged",
             note: note.into(),
         };
-        event(&about(namespace), news, "pod", Timestamp::UNIX_EPOCH)
+        let teller = Teller {
+            pod_name: "pod".into(),
+            action: "Reconcile",
+        };
+        event(&about(namespace), news, &teller, Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use secretvault_delivery::v1::{self, PodReference, Volume};
 use secretvault_vault::names::{MAX_OWNER_ID, NameError};
 use secretvault_vault::plan::{Held, HeldFile, HeldVault};
-use secretvault_vault::{FileAttributes, FileMode, OnDelete, Request, VaultRef};
+use secretvault_vault::{
+    FileAttributes, FileMode, OnDelete, PodFacts, Request, Subject, VaultRef, resolve_items,
+};
 use thiserror::Error;
 
 use super::denied::Denied;
+use super::identity::PodIdentity;
 
 /// What a volume wants, and what it has.
 #[derive(Debug)]
@@ -16,22 +19,43 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads the volume's attributes, as those of a pod in `namespace`, and what it holds.
+    /// Reads the volume's attributes, as those of this pod. `held` is what the volume holds.
+    ///
+    /// Path variables are filled in from what was verified: the reviewed token, and the labels of
+    /// the living pod.
     ///
     /// # Errors
-    /// The attributes are wrong, which is the pod author's mistake, or the rest is, which is the
-    /// agent's.
-    pub(super) fn parse(volume: &Volume, namespace: &str) -> Result<Self, Denied> {
+    /// The attributes are wrong, which is the pod author's mistake.
+    pub(super) fn parse(
+        volume: &Volume,
+        held: Held,
+        pod: &PodIdentity,
+        subject: &Subject,
+    ) -> Result<Self, Denied> {
+        let facts = PodFacts {
+            namespace: &pod.namespace,
+            name: Some(&pod.name),
+            service_account: &pod.service_account,
+            node: Some(&pod.node),
+            labels: &subject.labels,
+        };
+        let items = resolve_items(&volume.items, &facts)?;
         let defaults = defaults(volume.defaults.unwrap_or_default())?;
         Ok(Self {
-            request: Request::parse(namespace, &volume.vaults, &volume.items, defaults)?,
-            held: held(volume)?,
+            request: Request::parse(&pod.namespace, &volume.vaults, &items, defaults)?,
+            held,
         })
     }
 
-    /// Whether the volume was published before.
-    pub(super) fn holds_files(&self) -> bool {
-        !self.held.files.is_empty()
+    /// The vaults that are asked for.
+    pub(super) fn vaults(&self) -> impl Iterator<Item = &VaultRef> {
+        self.request.vaults.iter().map(|vault| &vault.reference)
+    }
+
+    /// Whether this is the volume's first publish, as far as the agent says: nobody was told of its
+    /// notices yet.
+    pub(super) fn is_first(&self) -> bool {
+        self.held.vaults.is_empty() && self.held.files.is_empty()
     }
 }
 
@@ -70,7 +94,11 @@ fn defaults(defaults: v1::FileDefaults) -> Result<FileAttributes, AskedError> {
     })
 }
 
-fn held(volume: &Volume) -> Result<Held, AskedError> {
+/// What the volume holds, which is as its agent says.
+///
+/// # Errors
+/// The agent says what cannot be.
+pub(super) fn held(volume: &Volume) -> Result<Held, AskedError> {
     if volume.held_vaults.len() > MAX_HELD_VAULTS || volume.held_files.len() > MAX_HELD_FILES {
         return Err(AskedError::TooMany);
     }
@@ -85,7 +113,8 @@ fn held_vault(vault: &v1::HeldVault) -> HeldVault {
     HeldVault {
         reference: VaultRef::new(vault.namespace.clone(), vault.name.clone()),
         uid: vault.uid.clone(),
-        generation: vault.generation,
+        // What the volume must not go back behind is what its agent knows of, held or heard of.
+        generation: vault.generation.max(vault.at_least),
         on_delete: match vault.on_delete() {
             v1::OnDelete::Remove => OnDelete::Remove,
             v1::OnDelete::Retain | v1::OnDelete::Unspecified => OnDelete::Retain,
@@ -128,6 +157,7 @@ mod tests {
             uid: "u".to_owned(),
             generation: 7,
             on_delete: v1::OnDelete::Remove.into(),
+            at_least: 0,
         }];
         volume.held_files = vec![v1::HeldFile {
             vault: 0,
@@ -137,30 +167,99 @@ mod tests {
         volume
     }
 
+    fn pod() -> PodIdentity {
+        PodIdentity {
+            namespace: "shop".to_owned(),
+            name: "web-0".to_owned(),
+            uid: "pod-uid".to_owned(),
+            service_account: "web".to_owned(),
+            node: "node-a".to_owned(),
+        }
+    }
+
+    fn labelled(key: &str, value: &str) -> Subject {
+        Subject {
+            labels: [(key.to_owned(), value.to_owned())].into(),
+            ..Subject::default()
+        }
+    }
+
+    fn read(volume: &Volume) -> Result<Asked, Denied> {
+        read_as(volume, &Subject::default())
+    }
+
+    fn read_as(volume: &Volume, subject: &Subject) -> Result<Asked, Denied> {
+        Asked::parse(volume, held(volume)?, &pod(), subject)
+    }
+
     #[test]
     fn a_volume_is_read_as_its_pods() {
-        let asked = Asked::parse(&volume(), "shop").unwrap();
+        let asked = read(&volume()).unwrap();
         let expected = [
             VaultRef::new("shop", "app"),
             VaultRef::new("platform", "shared"),
         ];
-        let vaults = asked.request.vaults.into_iter();
-        assert_eq!(vaults.map(|vault| vault.reference).collect::<Vec<_>>(), expected);
+        assert_eq!(asked.vaults().cloned().collect::<Vec<_>>(), expected);
         assert_eq!(
             asked.request.defaults.mode,
             Some(FileMode::try_from(0o400).unwrap())
         );
         assert_eq!(asked.held.vaults[0].on_delete, OnDelete::Remove);
         assert_eq!(asked.held.files[0].path.as_str(), "password");
-        assert!(asked.holds_files());
+        assert!(!asked.is_first());
+    }
+
+    #[test]
+    fn a_volume_that_names_held_vaults_or_files_is_not_published_for_the_first_time() {
+        let mut volume = volume();
+        volume.held_files.clear();
+        assert!(!read(&volume).unwrap().is_first());
+        volume.held_vaults.clear();
+        assert!(read(&volume).unwrap().is_first());
+    }
+
+    #[test]
+    fn path_variables_are_the_verified_pods_whatever_the_agent_calls_it() {
+        let mut volume = volume();
+        volume.pod = Some(PodReference {
+            namespace: "n".to_owned(),
+            name: "n".to_owned(),
+            uid: "n".to_owned(),
+            service_account: "n".to_owned(),
+        });
+        volume.items = "${pod.namespace}/${pod.name}/${pod.serviceAccountName}/${node.name}, \
+                        teams/${pod.labels['team']}/**"
+            .to_owned();
+        let asked = read_as(&volume, &labelled("team", "blue")).unwrap();
+        let items = asked.request.items.iter();
+        let items: Vec<&str> = items.map(|item| item.pattern.as_str()).collect();
+        assert_eq!(items, ["shop/web-0/web/node-a", "teams/blue/**"]);
+    }
+
+    #[test]
+    fn a_path_variable_that_has_no_value_or_one_that_chooses_more_is_an_invalid_request() {
+        let mut volume = volume();
+        volume.items = "teams/${pod.labels['team']}/token".to_owned();
+        for value in ["..", "a..b", "*", "a/b", "a,b"] {
+            let denied = read_as(&volume, &labelled("team", value)).unwrap_err();
+            assert_eq!(denied.reason(), Reason::InvalidRequest, "{value}: {denied}");
+            assert!(denied.to_string().contains("cannot be a part"), "{denied}");
+        }
+        let denied = read_as(&volume, &labelled("tea", "blue")).unwrap_err();
+        assert_eq!(denied.reason(), Reason::InvalidRequest);
+        assert!(denied.to_string().contains("no label \"team\""), "{denied}");
+        assert!(read_as(&volume, &labelled("team", "blue")).is_ok());
     }
 
     #[test]
     fn a_volume_that_cannot_be_read_is_an_invalid_request() {
         type Change = fn(&mut Volume);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("no vault", |v| v.vaults.clear()),
             ("no vault's name", |v| v.vaults = "App!".to_owned()),
+            ("a variable among vaults", |v| {
+                v.vaults = "${pod.namespace}".to_owned();
+            }),
             ("no entry's name", |v| v.items = "../etc".to_owned()),
             ("a mode with setuid", |v| {
                 v.defaults.as_mut().unwrap().mode = Some(0o4755);
@@ -184,7 +283,7 @@ mod tests {
         for (name, change) in cases {
             let mut volume = volume();
             change(&mut volume);
-            let denied = Asked::parse(&volume, "shop").unwrap_err();
+            let denied = read(&volume).unwrap_err();
             assert_eq!(denied.reason(), Reason::InvalidRequest, "{name}: {denied}");
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secretvault_delivery::v1::PodReference;
+use secretvault_vault::Overridden;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -106,7 +107,10 @@ pub(super) struct Line {
     /// The words of the denial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<Words>,
-    /// The paths of held files that go with the denial.
+    /// What the grant leaves out, because a later vault has something in its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) overridden: Vec<AuditedOverride>,
+    /// The paths of held files that go, because the pod may not have them any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) withdrawn: Vec<String>,
 }
@@ -197,6 +201,29 @@ pub(super) struct AuditedVault {
     pub(super) key_id: Option<String>,
     /// The names of the entries that were given.
     pub(super) entries: Vec<String>,
+}
+
+/// A file that another vault's file replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuditedOverride {
+    path: String,
+    /// The vault that the file is not of, as `namespace/name`.
+    vault: String,
+    entry: String,
+    /// The vault that it is of.
+    by: String,
+}
+
+impl From<&Overridden> for AuditedOverride {
+    fn from(overridden: &Overridden) -> Self {
+        Self {
+            path: overridden.path.to_string(),
+            vault: overridden.vault.to_string(),
+            entry: overridden.entry.to_string(),
+            by: overridden.by.to_string(),
+        }
+    }
 }
 
 /// Lines that wait for the writer.
@@ -303,6 +330,7 @@ pub(super) mod tests {
                 entries: vec!["db/password".to_owned()],
             }],
             message: None,
+            overridden: Vec::new(),
             withdrawn: Vec::new(),
         }
     }

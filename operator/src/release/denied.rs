@@ -3,7 +3,7 @@
 use secretvault_delivery::v1::{Denial, Reason};
 use secretvault_vault::plan::Refusal;
 use secretvault_vault::request::RequestError;
-use secretvault_vault::{EntryName, FilePath, VaultRef};
+use secretvault_vault::{EntryName, FilePath, PlaceholderError, VaultRef};
 use thiserror::Error;
 
 use super::asked::AskedError;
@@ -45,6 +45,9 @@ pub(super) enum Denied {
          and apply it again"
     )]
     NoDataKey { vault: VaultRef },
+    /// A path variable that cannot be filled in.
+    #[error("volume attribute {0}")]
+    Placeholder(#[from] PlaceholderError),
     /// The pod does not live, or not there.
     #[error("{0}")]
     Pod(#[from] PodError),
@@ -76,7 +79,10 @@ impl Denied {
     /// The reason that the agent acts by.
     pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::Asked(_) | Self::Request(_) | Self::TooLarge { .. } => Reason::InvalidRequest,
+            Self::Asked(_)
+            | Self::Placeholder(_)
+            | Self::Request(_)
+            | Self::TooLarge { .. } => Reason::InvalidRequest,
             Self::Behind { .. } => Reason::Behind,
             Self::DamagedEntry { .. }
             | Self::DamagedKey { .. }

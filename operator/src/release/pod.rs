@@ -2,7 +2,7 @@
 //!
 //! A token outlives its pod: it reviews as valid for the pod's grace time and about a minute more.
 //! So each release reads the pod itself, never from a cache. What access rules look at, its labels,
-//! comes from here too.
+//! comes from here too, and so does what its annotations say of changes.
 //!
 //! **A pod that is being deleted** still runs, for its grace time, and may need a rotated value to
 //! end its work: what it holds is kept current. It gets no first grant: kubelet mounts nothing for
@@ -24,15 +24,26 @@ pub(super) async fn read(client: &Client, identity: &PodIdentity) -> Result<Opti
     Fault::within(DEADLINE, pods.get_opt(&identity.name)).await
 }
 
+/// A pod that may be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LivePod {
+    /// As whom.
+    pub(super) subject: Subject,
+    /// Its launcher makes variables of the files: they are as old as its containers.
+    pub(super) env: bool,
+    /// Its owner is to be rolled when a vault changes.
+    pub(super) restart: bool,
+}
+
 /// Decides whether the pod that a token names may be served, and as whom.
 ///
 /// # Errors
 /// It is not that pod (any more), or it has ended.
-pub(super) fn subject(
+pub(super) fn live(
     pod: Option<&Pod>,
     identity: &PodIdentity,
     holds_files: bool,
-) -> Result<Subject, PodError> {
+) -> Result<LivePod, PodError> {
     let pod = pod.ok_or(PodError::Gone)?;
     if pod.metadata.uid.as_deref() != Some(&identity.uid) {
         return Err(PodError::Replaced);
@@ -54,11 +65,22 @@ pub(super) fn subject(
     if pod.metadata.deletion_timestamp.is_some() && !holds_files {
         return Err(PodError::Terminating);
     }
-    Ok(Subject {
-        namespace: identity.namespace.clone(),
-        service_account: identity.service_account.clone(),
-        labels: pod.metadata.labels.clone().unwrap_or_default(),
+    Ok(LivePod {
+        subject: Subject {
+            namespace: identity.namespace.clone(),
+            service_account: identity.service_account.clone(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+        },
+        env: is_annotated(pod, ENV, "true"),
+        restart: is_annotated(pod, ON_CHANGE, "restart"),
     })
+}
+
+/// Whether an annotation says exactly this. What else it may say is the webhook's to refuse.
+fn is_annotated(pod: &Pod, key: &str, value: &str) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    let said = annotations.and_then(|annotations| annotations.get(key));
+    said.is_some_and(|said| said.trim() == value)
 }
 
 /// Why a pod is not served although its token is good.
@@ -83,6 +105,12 @@ pub(super) enum PodError {
     #[error("the pod is being deleted")]
     Terminating,
 }
+
+/// Whether the pod's containers get variables.
+const ENV: &str = "secretvault.dev/env";
+
+/// What is to happen when a vault changes.
+const ON_CHANGE: &str = "secretvault.dev/on-change";
 
 /// How long reading one pod may take.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -138,12 +166,29 @@ mod tests {
 
     #[test]
     fn a_living_pod_is_served_with_its_live_labels() {
-        let served = subject(Some(&running()), &identity(), false).unwrap();
+        let served = live(Some(&running()), &identity(), false).unwrap().subject;
         assert_eq!(served.namespace, "shop");
         assert_eq!(served.service_account, "web");
         assert_eq!(served.labels, [("app".to_owned(), "web".to_owned())].into());
         let pending = with(|pod| set_phase(pod, "Pending"));
-        assert!(subject(Some(&pending), &identity(), false).is_ok());
+        assert!(live(Some(&pending), &identity(), false).is_ok());
+    }
+
+    #[test]
+    fn what_a_pod_says_of_changes_is_read_from_the_living_pod() {
+        let of = |annotations: &[(&str, &str)]| {
+            let pairs = annotations.iter();
+            let pairs = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let annotations = Some(pairs.collect());
+            let pod = with(|pod| pod.metadata.annotations = annotations);
+            let live = live(Some(&pod), &identity(), false).unwrap();
+            (live.env, live.restart)
+        };
+        assert_eq!(of(&[]), (false, false));
+        assert_eq!(of(&[(ENV, "true"), (ON_CHANGE, "restart")]), (true, true));
+        assert_eq!(of(&[(ENV, "false"), (ON_CHANGE, "none")]), (false, false));
+        assert_eq!(of(&[(ENV, "yes"), (ON_CHANGE, "signal:HUP")]), (false, false));
+        assert_eq!(of(&[("secretvault.dev/envy", "true")]), (false, false));
     }
 
     #[test]
@@ -183,18 +228,18 @@ mod tests {
         ];
         for (change, expected) in cases {
             assert_eq!(
-                subject(Some(&with(change)), &identity(), false),
+                live(Some(&with(change)), &identity(), false),
                 Err(expected)
             );
         }
-        assert_eq!(subject(None, &identity(), false), Err(PodError::Gone));
+        assert_eq!(live(None, &identity(), false), Err(PodError::Gone));
     }
 
     #[test]
     fn a_pod_that_is_being_deleted_keeps_what_it_holds_current() {
-        assert!(subject(Some(&being_deleted()), &identity(), true).is_ok());
+        assert!(live(Some(&being_deleted()), &identity(), true).is_ok());
         assert_eq!(
-            subject(Some(&being_deleted()), &identity(), false),
+            live(Some(&being_deleted()), &identity(), false),
             Err(PodError::Terminating)
         );
     }

@@ -1,43 +1,99 @@
 //! The verdict on one volume, from its pod's token to its files.
 //!
 //! The steps, each of which can end it: the token is reviewed, and must prove the pod that the
-//! agent names, on the agent's own node; the volume's attributes are read; the pod itself is read
-//! and must live; this replica must not be behind what the volume shows already; the plan says
-//! which files the pod may have; keys are derived for exactly those.
-
-use std::time::Duration;
+//! agent names, on the agent's own node; the pod itself is read and must live; the volume's
+//! attributes are read as that pod's; this replica must not be behind what the volume shows
+//! already; the plan says which files the pod may have; keys are derived for exactly those.
 
 use kube::Client;
-use kube::api::Api;
-use secretvault_crds::SecretVault;
 use secretvault_delivery::v1::Volume;
-use secretvault_vault::plan::{HeldVault, Refusal, plan, withdrawn};
-use secretvault_vault::{Subject, VaultRef};
+use secretvault_vault::plan::{Notice, Plan, Refusal, plan, withdrawn};
+use secretvault_vault::{FilePath, Subject, VaultRef};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::asked::{Asked, claimed_pod};
-use super::audit::{AuditError, AuditedPod};
+use super::asked::{self, Asked, claimed_pod};
+use super::audit::{AuditError, AuditedOverride, AuditedPod};
+use super::catch_up::{self, BEFORE_REFUSING, Sight};
 use super::denied::{Denied, Denying};
-use super::grant::{self, Granted, Snapshot};
+use super::grant::{self, Granted, Handles};
 use super::identity::{AgentIdentity, PodIdentity};
-use super::pod;
+use super::pod::{self, LivePod};
 use super::review::Reviews;
+use super::told::{self, Told};
 use crate::keys::Providers;
-use crate::vaults::{Fault, Seen, Vaults};
+use crate::tls::HandleKeys;
+use crate::vaults::{Fault, Vaults};
 
 /// What a verdict is made of.
 pub(super) struct Judge {
     pub(super) client: Client,
     pub(super) vaults: Vaults,
     pub(super) providers: Providers,
+    pub(super) handles: HandleKeys,
     pub(super) reviews: Reviews,
+    pub(super) told: Told,
 }
 
 /// The verdict, and the pod it is about as far as that was proved.
 pub(super) struct Decision {
     pub(super) pod: AuditedPod,
     pub(super) verdict: Result<Granted, Denying>,
+    /// What a grant left out, because a later vault has something in its place.
+    pub(super) overridden: Vec<AuditedOverride>,
+    /// Held files that go because the pod may not have them any more.
+    pub(super) withdrawn: Vec<String>,
+}
+
+impl Decision {
+    fn of(pod: AuditedPod, ruling: Ruling) -> Self {
+        Self {
+            pod,
+            overridden: ruling.overridden(),
+            withdrawn: ruling.withdrawn(),
+            verdict: ruling.verdict,
+        }
+    }
+}
+
+/// The verdict, and what is to be said of it.
+struct Ruling {
+    verdict: Result<Granted, Denying>,
+    /// Of a grant.
+    notices: Vec<Notice>,
+    /// Nobody was told of the notices yet.
+    first: bool,
+}
+
+impl Ruling {
+    fn overridden(&self) -> Vec<AuditedOverride> {
+        let overridden = self.notices.iter().filter_map(Notice::overridden);
+        overridden.map(AuditedOverride::from).collect()
+    }
+
+    fn withdrawn(&self) -> Vec<String> {
+        let paths: Vec<&FilePath> = match &self.verdict {
+            Ok(_) => self.notices.iter().filter_map(Notice::withdrawn).collect(),
+            Err(denying) => denying.withdrawn.iter().collect(),
+        };
+        paths.into_iter().map(ToString::to_string).collect()
+    }
+}
+
+impl From<Denying> for Ruling {
+    fn from(denying: Denying) -> Self {
+        Self {
+            verdict: Err(denying),
+            notices: Vec::new(),
+            first: false,
+        }
+    }
+}
+
+impl From<Denied> for Ruling {
+    fn from(denied: Denied) -> Self {
+        Denying::from(denied).into()
+    }
 }
 
 /// Why there is no verdict: the operator cannot serve now. Never a denial, and no volume changes.
@@ -61,7 +117,7 @@ pub(super) enum Unavailable {
 }
 
 impl Judge {
-    /// Decides about one volume of an agent.
+    /// Decides about one volume of an agent, and has the pod's owner told what there is to tell.
     ///
     /// # Errors
     /// Only if the operator cannot serve; everything about the volume is in the decision.
@@ -76,21 +132,20 @@ impl Judge {
             Ok(identity) => identity,
             Err(error) => {
                 let pod = AuditedPod::from(&claimed);
-                return Ok(Decision {
-                    pod,
-                    verdict: Err(Denied::from(error).into()),
-                });
+                return Ok(Decision::of(pod, Denied::from(error).into()));
             }
         };
-        let pod = AuditedPod::from(&identity);
         let proved = identity
             .is_named_by(&claimed)
             .and_then(|()| identity.on_node_of(agent));
-        let verdict = match proved {
+        let ruling = match proved {
             Ok(()) => self.decide_for(&identity, volume).await?,
-            Err(error) => Err(Denied::from(error).into()),
+            Err(error) => Denied::from(error).into(),
         };
-        Ok(Decision { pod, verdict })
+        if let Some(news) = told::news(ruling.first, &ruling.notices, &ruling.withdrawn()) {
+            self.told.tell(&identity, news);
+        }
+        Ok(Decision::of(AuditedPod::from(&identity), ruling))
     }
 
     /// The verdict for a pod whose token is proved.
@@ -98,20 +153,21 @@ impl Judge {
         &self,
         identity: &PodIdentity,
         volume: &Volume,
-    ) -> Result<Result<Granted, Denying>, Unavailable> {
-        let asked = match Asked::parse(volume, &identity.namespace) {
-            Ok(asked) => asked,
-            Err(denied) => return Ok(Err(denied.into())),
-        };
+    ) -> Result<Ruling, Unavailable> {
         let living = pod::read(&self.client, identity).await?;
-        let subject = match pod::subject(living.as_ref(), identity, asked.holds_files()) {
-            Ok(subject) => subject,
-            Err(error) => return Ok(Err(Denied::from(error).into())),
+        let read = asked::held(volume).map_err(Denied::from).and_then(|held| {
+            let live = pod::live(living.as_ref(), identity, !held.files.is_empty())?;
+            let asked = Asked::parse(volume, held, identity, &live.subject)?;
+            Ok((live, asked))
+        });
+        let (live, asked) = match read {
+            Ok(read) => read,
+            Err(denied) => return Ok(denied.into()),
         };
-        if let Some(vault) = self.behind(&asked).await? {
-            return Ok(Err(Denied::Behind { vault }.into()));
+        if let Some(vault) = catch_up::behind(&self.client, &self.vaults, &asked).await? {
+            return Ok(Denied::Behind { vault }.into());
         }
-        self.grant(&asked, &subject).await
+        self.grant(&asked, identity, &live).await
     }
 
     /// The grant; or the denial with what is withdrawn, for a right that ended must not wait until
@@ -119,80 +175,82 @@ impl Judge {
     async fn grant(
         &self,
         asked: &Asked,
-        subject: &Subject,
-    ) -> Result<Result<Granted, Denying>, Unavailable> {
+        identity: &PodIdentity,
+        live: &LivePod,
+    ) -> Result<Ruling, Unavailable> {
         if !self.vaults.is_fresh(Instant::now()) {
             return Err(Unavailable::Stale);
         }
-        let wanted = asked.request.vaults.iter();
-        let wanted: Vec<VaultRef> = wanted.map(|vault| vault.reference.clone()).collect();
-        let (snapshot, unreadable) = self.snapshot(&wanted);
-        let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
-        let planned = match unreadable {
-            Some(vault) => Err(unreadable_to(subject, vault)),
-            None => plan(&asked.request, subject, seen, &asked.held).map_err(Denied::from),
-        };
+        let (sight, planned) = self.plan(asked, &live.subject).await;
         let granted = match planned {
-            Ok(plan) => grant::fill(plan, &snapshot, &self.providers).await,
+            Ok(plan) => self.fill(plan, &sight, identity, live).await,
             Err(denied) => Err(denied),
         };
-        Ok(granted.map_err(|why| Denying {
-            why,
-            withdrawn: withdrawn(subject, seen, &asked.held),
-        }))
+        Ok(match granted {
+            Ok((granted, notices)) => Ruling {
+                verdict: Ok(granted),
+                notices,
+                first: asked.is_first(),
+            },
+            Err(why) => Ruling::from(Denying {
+                why,
+                withdrawn: withdrawn(&live.subject, |vault| sight.vault(vault), &asked.held),
+            }),
+        })
     }
 
-    /// The vaults of the request, all as of now, and the first that cannot be read. That one must
-    /// not look deleted: its files would go from running pods.
-    fn snapshot(&self, vaults: &[VaultRef]) -> (Snapshot, Option<VaultRef>) {
-        let mut snapshot = Snapshot::new();
-        let mut unreadable = None;
-        for vault in vaults {
-            match self.vaults.seen(vault) {
-                None => {}
-                Some(Seen::Readable(seen)) => {
-                    snapshot.insert(vault.clone(), seen);
+    /// The plan, and what it was made of. A first plan that refuses, or does without an optional
+    /// vault, is made anew if that was for want of what has arrived meanwhile.
+    async fn plan(&self, asked: &Asked, subject: &Subject) -> (Sight, Result<Plan, Denied>) {
+        let deadline = Instant::now() + BEFORE_REFUSING;
+        loop {
+            let sight = Sight::of(&self.vaults, asked.vaults());
+            let planned = match sight.unreadable(asked) {
+                Some(vault) => Err(unreadable_to(subject, vault)),
+                None => {
+                    let seen = |vault: &VaultRef| sight.vault(vault);
+                    plan(&asked.request, subject, seen, &asked.held).map_err(Denied::from)
                 }
-                Some(Seen::Unreadable { .. }) => {
-                    unreadable.get_or_insert_with(|| vault.clone());
-                }
+            };
+            let missed = missed(asked, &planned);
+            let (client, vaults) = (&self.client, &self.vaults);
+            if !catch_up::moves_on(client, vaults, &sight, missed, deadline).await {
+                return (sight, planned);
             }
         }
-        (snapshot, unreadable)
     }
 
-    /// The first vault that the volume has seen later than this replica, after a short wait.
-    async fn behind(&self, asked: &Asked) -> Result<Option<VaultRef>, Unavailable> {
-        let deadline = Instant::now() + CATCH_UP;
-        for held in &asked.held.vaults {
-            let mut wanted = asked.request.vaults.iter();
-            if !wanted.any(|vault| vault.reference == held.reference) {
-                continue;
-            }
-            if self.may_be_behind(held).await?
-                && !self
-                    .vaults
-                    .wait_for(&held.reference, &held.uid, held.generation, deadline)
-                    .await
-            {
-                return Ok(Some(held.reference.clone()));
-            }
-        }
-        Ok(None)
+    async fn fill(
+        &self,
+        plan: Plan,
+        sight: &Sight,
+        identity: &PodIdentity,
+        live: &LivePod,
+    ) -> Result<(Granted, Vec<Notice>), Denied> {
+        let handles = Handles {
+            key: &self.handles,
+            identity,
+            env: live.env,
+            restart: live.restart,
+        };
+        let notices = plan.notices.clone();
+        let awaited = plan.awaited.iter().map(|vault| handles.awaited(vault));
+        let awaited = awaited.filter(|handle| !handle.is_empty()).collect();
+        let snapshot = sight.snapshot();
+        let mut granted = grant::fill(plan, &snapshot, &self.providers, &handles).await?;
+        granted.grant.awaited = awaited;
+        Ok((granted, notices))
     }
+}
 
-    /// Whether to wait for this vault at all. One that is not in the view was deleted, or has not
-    /// arrived yet: only the API server knows, and the difference is whether a running pod's files
-    /// go.
-    async fn may_be_behind(&self, held: &HeldVault) -> Result<bool, Unavailable> {
-        let seen = self.vaults.seen(&held.reference);
-        if seen.is_some_and(|seen| seen.version().0 == held.uid) {
-            return Ok(true);
-        }
-        let vaults = Api::<SecretVault>::namespaced(self.client.clone(), &held.reference.namespace);
-        let stored = vaults.get_metadata_opt(&held.reference.name);
-        let stored = Fault::within(READ_DEADLINE, stored).await?;
-        Ok(stored.is_some_and(|stored| stored.metadata.uid.as_deref() == Some(&held.uid)))
+/// The vaults that a plan refuses the volume for, or, if it is the first, does without.
+fn missed<'a>(asked: &Asked, planned: &'a Result<Plan, Denied>) -> &'a [VaultRef] {
+    match planned {
+        Ok(plan) if asked.is_first() => &plan.lacking,
+        Err(Denied::Refusal(
+            Refusal::Forbidden { vaults, .. } | Refusal::NotFound { vaults, .. },
+        )) => vaults,
+        Ok(_) | Err(_) => &[],
     }
 }
 
@@ -207,9 +265,3 @@ fn unreadable_to(subject: &Subject, vault: VaultRef) -> Denied {
         entry: None,
     })
 }
-
-/// How long a replica that is behind waits.
-const CATCH_UP: Duration = Duration::from_secs(2);
-
-/// How long reading one vault's metadata may take.
-const READ_DEADLINE: Duration = Duration::from_secs(3);

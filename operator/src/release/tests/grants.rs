@@ -209,6 +209,28 @@ async fn a_later_vault_overrides_and_each_file_names_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_vaults_prefix_is_before_its_paths_and_an_optional_vault_may_be_missing() {
+    let world = World::with(|keyring| {
+        [
+            Sealing::new(keyring, "shop", "app").secret("a", "1").object,
+            Sealing::new(keyring, "shop", "base")
+                .secret("a", "2")
+                .object,
+        ]
+    })
+    .await;
+    let vaults = "[{vault: base, prefix: base}, {vault: gone, optional: true}, {vault: app}]";
+    let grant = world.grant(volume(vaults, "")).await;
+    let paths: Vec<&str> = grant.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["a", "base/a"]);
+    assert_eq!(grant.awaited.len(), 1);
+    assert!(
+        grant.notices[0].starts_with("optional vault shop/gone"),
+        "{grant:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grant_is_one_audit_line_of_names() {
     let world = World::with(|keyring| {
         let vault = Sealing::new(keyring, "shop", "app")

@@ -153,6 +153,10 @@ async fn what_a_pod_may_not_have_or_what_is_not_there_is_refused_in_words() {
         ("app, app", "", Reason::InvalidRequest),
         ("app", "../x", Reason::InvalidRequest),
         ("app", "a, b=a/x", Reason::InvalidRequest),
+        ("[{vault: app, prefix: ../x}]", "", Reason::InvalidRequest),
+        ("${pod.namespace}", "", Reason::InvalidRequest),
+        ("app", "${pod.uid}", Reason::InvalidRequest),
+        ("app", "${pod.labels['team']}", Reason::InvalidRequest),
     ];
     for (vaults, items, reason) in cases {
         let denial = world.denial(volume(vaults, items)).await;
@@ -216,4 +220,50 @@ async fn a_withdrawn_right_removes_the_file_and_a_pod_label_counts_as_it_is_now(
         grant.files.is_empty() && grant.retained.is_empty(),
         "{grant:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_variable_is_the_living_pods_label_and_one_that_chooses_more_is_refused() {
+    let world = world().await;
+    let asked = || volume("app", "${pod.labels['entry']}=file");
+    let labelled = |label: &str| {
+        let mut pod = pod();
+        pod["metadata"]["labels"]["entry"] = label.into();
+        world.server.object(POD, Some(pod));
+    };
+    for label in ["..", "a..b", "*", "a/b"] {
+        labelled(label);
+        let denial = world.denial(asked()).await;
+        assert_eq!(denial.reason(), Reason::InvalidRequest, "{label}");
+        assert!(
+            denial.message.contains("cannot be a part"),
+            "{}",
+            denial.message
+        );
+    }
+    for entry in ["a", "b"] {
+        labelled(entry);
+        let grant = world.grant(asked()).await;
+        assert_eq!(
+            (grant.files[0].entry.as_str(), grant.files[0].path.as_str()),
+            (entry, "file")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_that_makes_a_path_too_long_is_refused() {
+    let world = world().await;
+    let prefixed = |length: usize| {
+        let prefix = "x".repeat(length);
+        volume(&format!("[{{vault: app, prefix: {prefix}}}]"), "a")
+    };
+    let denial = world.denial(prefixed(252)).await;
+    assert_eq!(
+        denial.reason(),
+        Reason::InvalidRequest,
+        "{}",
+        denial.message
+    );
+    assert_eq!(world.grant(prefixed(251)).await.files[0].path.len(), 253);
 }
