@@ -79,10 +79,9 @@ impl Denied {
     /// The reason that the agent acts by.
     pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::Asked(_)
-            | Self::Placeholder(_)
-            | Self::Request(_)
-            | Self::TooLarge { .. } => Reason::InvalidRequest,
+            Self::Asked(_) | Self::Placeholder(_) | Self::Request(_) | Self::TooLarge { .. } => {
+                Reason::InvalidRequest
+            }
             Self::Behind { .. } => Reason::Behind,
             Self::DamagedEntry { .. }
             | Self::DamagedKey { .. }

@@ -187,7 +187,10 @@ mod tests {
         assert_eq!(of(&[]), (false, false));
         assert_eq!(of(&[(ENV, "true"), (ON_CHANGE, "restart")]), (true, true));
         assert_eq!(of(&[(ENV, "false"), (ON_CHANGE, "none")]), (false, false));
-        assert_eq!(of(&[(ENV, "yes"), (ON_CHANGE, "signal:HUP")]), (false, false));
+        assert_eq!(
+            of(&[(ENV, "yes"), (ON_CHANGE, "signal:HUP")]),
+            (false, false)
+        );
         assert_eq!(of(&[("secretvault.dev/envy", "true")]), (false, false));
     }
 
@@ -227,10 +230,7 @@ mod tests {
             ),
         ];
         for (change, expected) in cases {
-            assert_eq!(
-                live(Some(&with(change)), &identity(), false),
-                Err(expected)
-            );
+            assert_eq!(live(Some(&with(change)), &identity(), false), Err(expected));
         }
         assert_eq!(live(None, &identity(), false), Err(PodError::Gone));
     }

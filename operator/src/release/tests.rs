@@ -6,5 +6,5 @@ mod catching_up;
 mod grants;
 mod keys;
 mod refusals;
-mod watch;
 mod told;
+mod watch;
