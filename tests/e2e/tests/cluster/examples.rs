@@ -29,7 +29,7 @@ fn every_example_has_a_test() {
 }
 
 /// The examples of this module's tests, and that of `keyring::machine`.
-const TESTED: [&str; 12] = [
+const TESTED: [&str; 13] = [
     "access-rules",
     "binary-and-files",
     "immutable",
@@ -39,6 +39,7 @@ const TESTED: [&str; 12] = [
     "non-root",
     "on-delete",
     "one-machine",
+    "path-variables",
     "pod-security-restricted",
     "quickstart",
     "user-namespace",
@@ -94,6 +95,18 @@ impl Example {
         let pod = format!("pod/{pod}");
         let ready = self.kubectl(&["wait", "--for=condition=Ready", &pod, "--timeout=3m"]);
         let _ = ready.expect_success();
+    }
+
+    /// Waits until `kubectl describe` of a pod, which shows its Events, has a text.
+    fn wait_described(&self, pod: &str, text: &str) {
+        eventually(&format!("an Event of {pod} says {text:?}"), || {
+            let described = self.kubectl(&["describe", "pod", pod]).into_result()?;
+            if described.contains(text) {
+                Ok(())
+            } else {
+                Err(described)
+            }
+        });
     }
 
     fn sh(&self, pod: &str, script: &str) -> String {

@@ -20,6 +20,7 @@ mod examples;
 mod changes;
 mod mounts;
 mod on_delete;
+mod optional;
 mod selection;
 mod values;
 mod volume;

@@ -1,5 +1,9 @@
 //! Which entries of which vaults a volume holds, where, and whose they are.
 
+mod prefix;
+mod told;
+mod variables;
+
 use secretvault_e2e::{Namespace, Pod, Vault, together};
 use serde_json::json;
 
@@ -181,6 +185,26 @@ fn a_misspelt_attribute_is_refused_and_the_right_one_is_named() {
         ["smtp/token 0:0 444 smtp/token"]
     );
 }
+
+#[test]
+fn pods_that_are_applied_together_with_their_vaults_are_not_refused_for_want_of_them() {
+    let _lock = together();
+    let namespace = Namespace::create("selection-at-once");
+    let vault = |index: usize| app().renamed(&format!("app-{index}"));
+    let pod = |index: usize| Pod::mounting(&format!("app-{index}"), &format!("app-{index}"));
+    let manifests: Vec<String> = (0..AT_ONCE)
+        .flat_map(|index| [vault(index).manifest(), pod(index).manifest()])
+        .collect();
+    let _ = namespace.apply(&manifests.join("\n---\n")).expect_success();
+    for index in 0..AT_ONCE {
+        pod(index).wait_ready(&namespace);
+        let events = namespace.events(pod(index).name());
+        assert!(!events.contains("does not exist"), "{events}");
+    }
+}
+
+/// Vaults and pods of one `kubectl apply`.
+const AT_ONCE: usize = 6;
 
 /// A vault in which each value is its entry's name.
 fn app() -> Vault {

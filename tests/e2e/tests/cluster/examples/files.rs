@@ -1,6 +1,6 @@
 //! Which files there are, and how they land.
 
-use secretvault_e2e::{run_with, together};
+use secretvault_e2e::{eventually, root, run_with, together};
 
 use super::{Example, files, listing};
 
@@ -56,4 +56,51 @@ fn merge() {
         example.sh("app", script),
         "smtp/token:from-shared\nlog/token:from-app\ndb/password:from-app\nregion:from-app\n"
     );
+    example.wait_described("app", "vault example-merge/app overrides files of vault");
+    assert_eq!(
+        listing(&example.logs("beside")),
+        files(&[
+            ("run/secrets/db/password", "0:0 r--r--r--"),
+            ("run/secrets/log/token", "0:0 r--r--r--"),
+            ("run/secrets/region", "0:0 r--r--r--"),
+            ("run/secrets/shared/log/token", "0:0 r--r--r--"),
+            ("run/secrets/shared/region", "0:0 r--r--r--"),
+            ("run/secrets/shared/smtp/token", "0:0 r--r--r--"),
+        ])
+    );
+    example.wait_described("beside", "optional vault example-merge/debug does not exist");
+    let later = root().join("examples/merge/later");
+    let applied = example.kubectl(&["apply", "-f", later.to_str().unwrap()]);
+    let _ = applied.expect_success();
+    eventually("the optional vault's file appears", || {
+        let read = ["exec", "beside", "--", "cat", "/run/secrets/debug/token"];
+        match example.kubectl(&read).into_result()?.as_str() {
+            "from-debug" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+}
+
+#[test]
+fn path_variables() {
+    let _lock = together();
+    let example = Example::apply("path-variables");
+    for (pod, region) in [("web", "eu"), ("worker", "us")] {
+        let key = format!("run/secrets/regions/{region}/key");
+        assert_eq!(
+            listing(&example.logs(pod)),
+            files(&[
+                (&key, "0:0 r--r--r--"),
+                ("run/secrets/token", "0:0 r--r--r--"),
+            ])
+        );
+        let read = format!("cat /run/secrets/token /run/secrets/regions/{region}/key");
+        let expected = format!("token-of-{pod}key-of-{region}");
+        assert_eq!(example.sh(pod, &read), expected);
+    }
+    let why = "${pod.labels['region']} is \"eu..us\" here, which cannot be a part of an entry's name";
+    example.wait_described("refused", why);
+    let label = ["label", "pod", "refused", "region=eu", "--overwrite"];
+    let _ = example.kubectl(&label).expect_success();
+    example.wait_ready("refused");
 }

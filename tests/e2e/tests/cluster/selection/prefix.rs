@@ -1,0 +1,89 @@
+//! Vaults that land below a directory of their own.
+
+use secretvault_e2e::{Namespace, Pod, Vault, together};
+use serde_json::json;
+
+use super::list;
+
+#[test]
+fn a_prefix_is_before_all_paths_of_its_vault() {
+    let _lock = together();
+    let namespace = Namespace::create("prefix");
+    let files = json!([{"entry": "token", "path": "api/token", "uid": 7, "mode": "0400"}]);
+    let shared = Vault::named("shared")
+        .text("both", "shared")
+        .text("token", "t-1");
+    let _ = shared
+        .spec("files", files)
+        .apply(&namespace)
+        .expect_success();
+    let own = Vault::named("own").text("both", "own");
+    let _ = own.apply(&namespace).expect_success();
+    let vaults = "[{vault: shared, prefix: of/shared}, {vault: own}]";
+    Pod::mounting("whole", vaults).run(&namespace);
+    assert_eq!(
+        list(&namespace, "whole"),
+        [
+            "both 0:0 444 own",
+            "of/shared/api/token 7:0 400 t-1",
+            "of/shared/both 0:0 444 shared",
+        ]
+    );
+    Pod::mounting("items", vaults)
+        .attribute("items", "both=renamed, token")
+        .run(&namespace);
+    assert_eq!(
+        list(&namespace, "items"),
+        [
+            "of/shared/api/token 7:0 400 t-1",
+            "of/shared/renamed 0:0 444 shared",
+            "renamed 0:0 444 own",
+        ]
+    );
+}
+
+#[test]
+fn a_change_reaches_a_file_below_a_prefix() {
+    let _lock = together();
+    let namespace = Namespace::create("prefix-change");
+    let vault = Vault::named("app").text("password", "hunter2");
+    let _ = vault.apply(&namespace).expect_success();
+    let pod = Pod::mounting("app", "[{vault: app, prefix: of/app}]");
+    pod.run(&namespace);
+    assert_eq!(pod.read(&namespace, "of/app/password"), "hunter2");
+    let _ = vault
+        .text("password", "hunter3")
+        .apply(&namespace)
+        .expect_success();
+    pod.wait_content(&namespace, "of/app/password", "hunter3");
+}
+
+#[test]
+fn a_prefix_that_would_leave_the_volume_or_make_a_path_too_long_is_refused() {
+    let _lock = together();
+    let namespace = Namespace::create("prefix-refused");
+    let _ = Vault::named("app")
+        .text("password", "p")
+        .apply(&namespace)
+        .expect_success();
+    let long = "x".repeat(245);
+    let cases = [
+        (
+            "../outside",
+            "has a segment that is '.' or starts with '..'",
+        ),
+        ("/etc", "has an empty segment"),
+        ("kubernetes.io", "is reserved"),
+        (&long, "cannot land below the prefix"),
+    ];
+    for (index, (prefix, why)) in cases.into_iter().enumerate() {
+        let vaults = format!("[{{vault: app, prefix: {prefix}}}]");
+        let pod = Pod::mounting(&format!("refused-{index}"), &vaults);
+        pod.create(&namespace);
+        let _ = pod.wait_event(&namespace, why);
+    }
+    let fits = "x".repeat(244);
+    Pod::mounting("control", &format!("[{{vault: app, prefix: {fits}}}]")).run(&namespace);
+    let expected = format!("{fits}/password 0:0 444 p");
+    assert_eq!(list(&namespace, "control"), [expected]);
+}
