@@ -267,6 +267,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_comes_and_goes_between_two_writes_is_none() {
+        let scene = Scene::begin();
+        sleep(Duration::from_secs(10)).await;
+        for n in 0..10 {
+            scene.hold("web");
+            let held = scene.consumers.snapshot().into_keys().next();
+            scene.consumers.drop(&held.unwrap());
+            sleep(Duration::from_secs(n)).await;
+        }
+        assert_eq!(scene.texts().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_never_changes_is_written_once_a_minute() {
         let scene = Scene::begin();
         sleep(Duration::from_secs(605)).await;

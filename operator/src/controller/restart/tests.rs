@@ -44,10 +44,10 @@ async fn a_stateful_set_and_a_daemon_set_are_rolled_too() {
     scene.workload(
         "statefulsets",
         "db",
-        json!({"replicas": 1, "observedGeneration": 1, "updatedReplicas": 1, "readyReplicas": 1}),
+        &json!({"replicas": 1, "observedGeneration": 1, "updatedReplicas": 1, "readyReplicas": 1}),
     );
     scene.pod("db-0", &owner("StatefulSet", "db"));
-    scene.workload("daemonsets", "log", json!({"observedGeneration": 1, "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}));
+    scene.workload("daemonsets", "log", &json!({"observedGeneration": 1, "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}));
     scene.pod("log-x", &owner("DaemonSet", "log"));
     scene.edit(2);
     seconds(60).await;
@@ -89,9 +89,9 @@ async fn whoever_leads_next_does_not_do_it_again() {
     for _ in 0..3 {
         seconds(60).await;
         assert_eq!(scene.rolled().len(), 1);
+        scene.finish();
         scene.change_leader();
     }
-    scene.finish();
     scene.edit(3);
     seconds(60).await;
     assert_eq!(scene.rolled().len(), 2);
@@ -195,7 +195,7 @@ async fn a_paused_deployment_is_left_alone_until_it_is_resumed() {
 #[tokio::test(start_paused = true)]
 async fn a_set_that_updates_on_delete_is_left_alone() {
     let mut scene = Scene::begin();
-    scene.workload("statefulsets", "db", json!({"replicas": 1}));
+    scene.workload("statefulsets", "db", &json!({"replicas": 1}));
     let mut set = scene.server.stored(&path("statefulsets", "db"));
     set["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
     scene.server.object(&path("statefulsets", "db"), set);
@@ -261,11 +261,15 @@ async fn a_rollout_that_others_began_is_waited_for_but_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn the_slots_of_another_leader_count() {
     let mut scene = Scene::begin();
-    for n in 0..SLOTS + 2 {
+    for n in 0..SLOTS {
         scene.deployment(&format!("web{n}"));
     }
     scene.edit(2);
     seconds(30).await;
+    assert_eq!(scene.rolled().len(), SLOTS);
+    // These come first by name, and all are as new to the next leader.
+    scene.deployment("api0");
+    scene.deployment("api1");
     scene.change_leader();
     seconds(60).await;
     assert_eq!(scene.rolled().len(), SLOTS);
@@ -297,6 +301,23 @@ async fn a_write_that_is_refused_is_told_once_and_tried_again() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].1, "NotRestarted");
     assert!((2..10).contains(&scene.rolled().len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_pods_are_looked_up_a_few_at_a_time() {
+    let mut scene = Scene::begin();
+    for n in 0..100 {
+        scene.pod(&format!("job-{n}"), &owner("Job", "import"));
+    }
+    scene.edit(2);
+    let mut before = 0;
+    for _ in 0..10 {
+        seconds(1).await;
+        let asked = scene.server.asked(&Method::GET, "/pods/").len();
+        assert!(asked - before <= 2 * LOOK_UPS, "{asked} {before}");
+        before = asked;
+    }
+    assert_eq!(before, 100);
 }
 
 #[test]

@@ -207,3 +207,14 @@ fn what_another_leader_began_has_its_slot_at_once() {
     assert_eq!(rolling.len(), 1);
     assert_eq!(rolling[0].0.name, "a");
 }
+
+#[test]
+fn only_so_many_are_queued() {
+    let mut scene = Scene::begin();
+    let all: Vec<_> = (0..MOST + 5)
+        .map(|n| subject("shop", &n.to_string()))
+        .collect();
+    let wanted: Vec<_> = all.iter().map(|it| (it, "u@2")).collect();
+    scene.want(0, &wanted);
+    assert_eq!(scene.queue.waiting(), MOST);
+}

@@ -67,11 +67,11 @@ impl Scene {
             }),
         );
         let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1});
-        self.workload("deployments", name, status);
+        self.workload("deployments", name, &status);
         self.pod(&format!("{set}-pod"), &owner("ReplicaSet", &set));
     }
 
-    pub(super) fn workload(&self, plural: &str, name: &str, status: Value) {
+    pub(super) fn workload(&self, plural: &str, name: &str, status: &Value) {
         let object = json!({
             "apiVersion": "apps/v1",
             "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1, "resourceVersion": "1"},
