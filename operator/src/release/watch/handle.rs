@@ -257,8 +257,20 @@ pub(in crate::release) mod tests {
             let read = read(&signed(&body, &keys), &keys, "node-a");
             assert_eq!(read, Err(Rejected::NotOurs), "{name}");
         }
-        let long = signed(&vec![VERSION; MAX_HANDLE], &keys);
-        assert_eq!(read(&long, &keys, "node-a"), Err(Rejected::NotOurs));
+    }
+
+    #[test]
+    fn a_name_that_no_node_can_have_is_not_ours() {
+        let keys = HandleKeys::generate();
+        let node = "n".repeat(MAX_HANDLE);
+        let length = u16::try_from(node.len()).unwrap().to_be_bytes();
+        let rest = &body(&consumer()).unwrap()[1 + 2 + "node-a".len()..];
+        let long = [&[VERSION], &length[..], node.as_bytes(), rest].concat();
+        assert!(parse(&long).is_some(), "the control");
+        assert_eq!(
+            read(&signed(&long, &keys), &keys, &node),
+            Err(Rejected::NotOurs)
+        );
     }
 
     proptest! {

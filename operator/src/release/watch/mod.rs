@@ -6,6 +6,8 @@
 //! # Guarantees
 //! * An event holds handles that the agent itself has named, and nothing else.
 //! * An agent hears of the pods of its own node only.
+//! * Streams are in the log, not in the audit log: they release nothing. An agent whose token is
+//!   refused, at the beginning or later, leaves an audit line as at every other request.
 //! * What one stream keeps is bounded, and so is what all of them keep; an agent that does not
 //!   listen costs no more than one that does.
 
@@ -21,10 +23,12 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt};
 use secretvault_delivery::v1::{WatchEvent, WatchRequest};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Status, Streaming};
+use tracing::info;
 use zeroize::Zeroizing;
 
 pub(super) use metrics::WatchMetrics;
@@ -36,7 +40,6 @@ use self::subscriptions::{Shared, Subscriptions};
 use super::gate::Agents;
 use super::identity::AgentIdentity;
 use super::service::Parts;
-use tokio::time::Instant;
 
 /// All streams of this replica.
 pub(super) struct Watches {
@@ -90,12 +93,15 @@ impl Watches {
             events,
             metrics: self.shared.metrics.clone(),
         };
+        let node = agent.node.clone();
         let end = self.end(place, agent, token);
         let (metrics, open) = (self.shared.metrics.clone(), self.shared.metrics.stream());
+        info!(%node, "a watch stream began");
         self.tasks.spawn(async move {
             let ended = watching.run(end).await;
             drop(open);
             metrics.ended(ended);
+            info!(%node, ?ended, "a watch stream ended");
             // Who has gone need not know.
             let _ = told.send(ended);
         });

@@ -47,7 +47,6 @@ impl<R: Stream<Item = Result<WatchRequest, Status>> + Send + Unpin> Watching<R> 
             tokio::select! {
                 biased;
                 ended = &mut end => return ended,
-                () = self.events.closed() => return Ended::Broken,
                 free = self.events.reserve(), if news => match free {
                     Ok(free) => {
                         let event = self.subscriptions.tell();

@@ -148,3 +148,28 @@ async fn consumers_are_those_of_the_streams_that_are_open() {
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_is_what_its_pods_annotations_say() {
+    let cases = [
+        (json!({}), (false, false)),
+        (json!({"secretvault.dev/env": "true"}), (true, false)),
+        (
+            json!({"secretvault.dev/on-change": "restart"}),
+            (false, true),
+        ),
+    ];
+    for (annotations, expected) in cases {
+        let world = world().await;
+        let mut annotated = pod();
+        annotated["metadata"]["annotations"] = annotations;
+        world.server.object(POD, Some(annotated));
+        let handle = handle(&world).await;
+        let mut agent = Replica::of(&world).watch().await;
+        agent.says(&handle, 1);
+        agent.hears_nothing().await;
+        let consumers = world.consumers.snapshot();
+        let (consumer, _) = consumers.first_key_value().unwrap();
+        assert_eq!((consumer.env, consumer.restart), expected);
+    }
+}
