@@ -161,3 +161,15 @@ fn a_container_that_comes_later_and_cannot_have_it_goes_without_and_that_is_said
             .contains("container mesh mounts volume t at")
     );
 }
+
+#[test]
+fn a_container_that_has_the_files_and_was_changed_later_is_refused() {
+    let scene = Scene::with_a_vault();
+    let mut injected = scene.injected(&pod(&[("env-file", "PW=db/password")]));
+    injected["spec"]["containers"][0]["env"][0]["value"] = json!("/etc/other");
+    let refusal = scene.refusal(&injected);
+    assert!(
+        refusal.contains("container app has a variable PW_FILE"),
+        "{refusal}"
+    );
+}

@@ -107,6 +107,7 @@ fn what_is_malformed_is_refused_by_its_name_and_with_what_to_write() {
         ("env-file", "A=a, A=b", "take one out"),
         ("env-file", "A=../etc", "rename it"),
         ("env-file", "1A=a", "letters, digits and _"),
+        ("env-file", "A-B=a", "letters, digits and _"),
         ("env-file", "DB_FILE=db", "it is added"),
         ("file-env", "yes", "write \"true\" or \"false\""),
         ("env", "True", "write \"true\" or \"false\""),

@@ -1,5 +1,6 @@
 //! Variables that lead to files, and what is known of the files.
 
+use secretvault_vault::VaultRef;
 use serde_json::{Value, json};
 
 use super::fixture::{Scene, pod, vault};
@@ -102,6 +103,21 @@ fn a_replica_that_cannot_tell_admits_what_does_not_depend_on_it() {
     let mut scene = Scene::with_a_vault();
     scene.vaults = None;
     scene.injected(&pod(&[("env-file", "PW=whatever")]));
+    let every = scene.patched(&pod(&[("file-env", "true")])).unwrap_err();
+    assert!(every.is_passing(), "{every}");
+}
+
+#[test]
+fn a_vault_that_cannot_be_read_is_not_said_to_be_missing() {
+    let scene = Scene::with([]);
+    let app = VaultRef::new("shop", "app");
+    scene
+        .vaults
+        .as_ref()
+        .unwrap()
+        .arrive_unreadable(app, "u", 1);
+    let (_, warnings) = scene.admitted(&pod(&[("env-file", "PW=whatever")]));
+    assert_eq!(warnings, [""; 0]);
     let every = scene.patched(&pod(&[("file-env", "true")])).unwrap_err();
     assert!(every.is_passing(), "{every}");
 }

@@ -164,6 +164,16 @@ fn what_stands_in_the_launchers_place_is_refused() {
     let mut container = asked.clone();
     container["spec"]["initContainers"] = json!([{"name": "secretvault-launcher", "image": "i"}]);
     assert!(scene.refusal(&container).contains("is not the launcher"));
+    let mut other_command = scene.injected(&asked);
+    other_command["spec"]["initContainers"][0]["command"] = json!(["/secretvault-launcher"]);
+    assert!(
+        scene
+            .refusal(&other_command)
+            .contains("is not the launcher")
+    );
+    let mut elsewhere = scene.injected(&asked);
+    elsewhere["spec"]["initContainers"][0]["volumeMounts"] = json!([]);
+    assert!(scene.refusal(&elsewhere).contains("is not the launcher"));
     let mut volume = asked.clone();
     volume["spec"]["volumes"] = json!([{"name": "secretvault-launcher", "emptyDir": {}}]);
     assert!(
