@@ -259,6 +259,10 @@ fn the_operator_may_write_that_annotation_and_nothing_else_of_a_workload() {
         ),
         (json!({"spec": {"replicas": 0}}), "which pods there are"),
         (
+            json!({"spec": {"template": {"metadata": {"labels": {"team": "other"}}}}}),
+            "which pods there are",
+        ),
+        (
             annotations(json!({"secretvault.dev/vaults": "other"})),
             "no annotation but",
         ),
