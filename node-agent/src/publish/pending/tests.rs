@@ -103,6 +103,17 @@ fn one_that_must_be_asked_for_alone_is_alone() {
 }
 
 #[test]
+fn what_must_be_alone_stays_so_whatever_is_heard() {
+    let (pending, now) = (Pending::default(), Instant::now());
+    pending.add(target("a"), Wish::heard(changed(2), now).by_itself(now));
+    pending.add(target("a"), Wish::heard(changed(3), now));
+    pending.add(target("b"), Wish::heard(changed(2), now + ms(1)));
+    let now = now + ms(1);
+    assert_eq!(taken(&pending, now, 1), [target("a")]);
+    assert_eq!(taken(&pending, now, 1), [target("b")]);
+}
+
+#[test]
 fn who_was_heard_first_comes_first_and_the_start_last() {
     let (pending, now) = (Pending::default(), Instant::now());
     pending.add(target("start"), Wish::at_start(now));
