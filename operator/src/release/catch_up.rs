@@ -62,8 +62,10 @@ impl Sight {
         readable.collect()
     }
 
-    fn version(&self, reference: &VaultRef) -> Option<(&str, i64)> {
-        self.0.get(reference).map(Seen::version)
+    /// Whether this version of a vault is later than what is seen of it.
+    fn is_before(&self, reference: &VaultRef, uid: &str, generation: i64) -> bool {
+        let seen = self.0.get(reference);
+        seen.is_none_or(|seen| !seen.is_at_least(uid, generation))
     }
 }
 
@@ -94,11 +96,7 @@ pub(super) async fn behind(
 
 /// Whether to wait for this vault at all. One that is not in the view was deleted, or has not
 /// arrived yet: only the API server knows, and the difference is whether a running pod's files go.
-async fn may_be_behind(
-    client: &Client,
-    vaults: &Vaults,
-    held: &HeldVault,
-) -> Result<bool, Fault> {
+async fn may_be_behind(client: &Client, vaults: &Vaults, held: &HeldVault) -> Result<bool, Fault> {
     let seen = vaults.seen(&held.reference);
     if seen.is_some_and(|seen| seen.version().0 == held.uid) {
         return Ok(true);
@@ -130,7 +128,7 @@ pub(super) async fn moves_on(
         let Ok(Some((uid, generation))) = stored(client, vault, left).await else {
             continue;
         };
-        if sight.version(vault) != Some((uid.as_str(), generation)) {
+        if sight.is_before(vault, &uid, generation) {
             moved |= vaults.wait_for(vault, &uid, generation, deadline).await;
         }
     }

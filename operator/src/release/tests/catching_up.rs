@@ -229,7 +229,7 @@ async fn a_later_version_of_a_vault_is_waited_for_before_a_refusal_by_an_earlier
     type Change = fn(&mut SecretVault);
     let changes: [(&str, &str, (&str, i64), Change); 3] = [
         ("", "a rule", ("uid-app", 2), |vault| {
-            vault.spec.access = None
+            vault.spec.access = None;
         }),
         ("b", "an entry", ("uid-app", 2), |vault| {
             vault.spec.access = None;
