@@ -1,5 +1,7 @@
 //! What is told, and what it takes to be told.
 
+use std::slice::from_ref;
+
 use secretvault_vault::VaultRef;
 use serde_json::json;
 
@@ -16,7 +18,7 @@ async fn an_edit_is_told_without_any_time_passing() {
     agent.says(&handle, 1);
     agent.hears_nothing().await;
     edit(&world, 2);
-    assert_eq!(agent.hears().await, [handle.clone()]);
+    assert_eq!(agent.hears().await, from_ref(&handle));
     agent.hears_nothing().await;
     world.vaults.leave(&VaultRef::new("shop", "app"));
     assert_eq!(agent.hears().await, [handle]);
@@ -84,7 +86,7 @@ async fn an_agent_hears_of_its_own_nodes_pods_only() {
     let other = agent_on(&world, "node-b");
     let mut agent = Replica::of(&world).watch_as(&other).await.unwrap();
     agent.says(&handle, 1);
-    assert_eq!(agent.hears().await, [handle.clone()], "as if outdated");
+    assert_eq!(agent.hears().await, from_ref(&handle), "as if outdated");
     edit(&world, 2);
     agent.hears_nothing().await;
     assert!(world.consumers.snapshot().is_empty());
@@ -99,7 +101,7 @@ async fn a_handle_from_before_the_authority_was_made_anew_is_answered_and_not_ke
     world.handles = HandleKeys::generate();
     let mut agent = Replica::of(&world).watch().await;
     agent.says(&handle, 1);
-    assert_eq!(agent.hears().await, [handle.clone()]);
+    assert_eq!(agent.hears().await, from_ref(&handle));
     assert!(world.consumers.snapshot().is_empty());
     let rejected = "handles_rejected_total{reason=\"NotOurs\"}";
     assert!((metric(&world, rejected) - 1.0).abs() < f64::EPSILON);

@@ -1,6 +1,8 @@
 mod any_order;
 mod limits;
 
+use std::slice::from_ref;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use secretvault_crds::SecretVault;
 
@@ -351,7 +353,7 @@ fn consumers_are_what_agents_say_and_go_with_the_stream() {
 fn a_volume_that_is_gone_is_not_told_of() {
     let mut scene = Scene::new();
     let handle = scene.handle();
-    scene.stream.hear(words(&[handle.clone()], 1)).unwrap();
+    scene.stream.hear(words(from_ref(&handle), 1)).unwrap();
     scene.stream.hear(dropped(&handle)).unwrap();
     assert_eq!(scene.told(), []);
     assert_eq!(scene.see(|vaults| vaults.arrive(app(9))), []);

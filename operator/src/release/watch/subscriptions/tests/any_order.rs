@@ -44,7 +44,7 @@ proptest! {
                     scene.shared.vaults.arrive_unreadable(consumer().vault, "uid-app", 9);
                 }
                 Step::Say(generation) => {
-                    scene.stream.hear(words(&[handle.clone()], generation)).unwrap();
+                    scene.stream.hear(words(from_ref(&handle), generation)).unwrap();
                     if held != Some(generation) {
                         known = None;
                     }

@@ -36,7 +36,7 @@ fn a_stream_has_so_many_subscriptions_and_no_more() {
     }
     scene.stream.hear(words(&handles[..1], 4)).unwrap();
     let more = scene.handle_of(&pod(MAX_SUBSCRIPTIONS));
-    let heard = scene.stream.hear(words(&[more.clone()], 3));
+    let heard = scene.stream.hear(words(from_ref(&more), 3));
     assert_eq!(heard, Err(Ended::TooManySubscriptions));
     scene.stream.hear(dropped(&handles[0])).unwrap();
     scene.stream.hear(words(&[more], 3)).unwrap();
@@ -49,8 +49,8 @@ fn all_streams_together_have_so_many_subscriptions_and_no_more() {
     let handle = scene.handle();
     let mut streams =
         [(); 2].map(|()| Subscriptions::new("node-a".to_owned(), scene.shared.clone()));
-    streams[0].hear(words(&[handle.clone()], 3)).unwrap();
-    let second = streams[1].hear(words(&[handle.clone()], 3));
+    streams[0].hear(words(from_ref(&handle), 3)).unwrap();
+    let second = streams[1].hear(words(from_ref(&handle), 3));
     assert_eq!(second, Err(Ended::TooManySubscriptions));
     streams[0].hear(dropped(&handle)).unwrap();
     streams[1].hear(words(&[handle], 3)).unwrap();
