@@ -4,6 +4,7 @@ mod access;
 mod files;
 mod key_provider;
 mod quickstart;
+mod software;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,18 +30,23 @@ fn every_example_has_a_test() {
 }
 
 /// The examples of this module's tests, and that of `keyring::machine`.
-const TESTED: [&str; 13] = [
+const TESTED: [&str; 18] = [
     "access-rules",
     "binary-and-files",
     "immutable",
     "items",
     "key-provider-file",
+    "mariadb",
     "merge",
+    "nginx",
     "non-root",
     "on-delete",
     "one-machine",
+    "openssh",
     "path-variables",
     "pod-security-restricted",
+    "postgresql",
+    "python-web",
     "quickstart",
     "user-namespace",
 ];
