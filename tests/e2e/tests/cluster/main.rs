@@ -18,9 +18,11 @@ mod schema;
 mod examples;
 
 mod changes;
+mod consumers;
 mod mounts;
 mod on_delete;
 mod optional;
+mod restart;
 mod selection;
 mod values;
 mod volume;
