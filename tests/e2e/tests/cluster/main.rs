@@ -18,6 +18,7 @@ mod schema;
 mod examples;
 
 mod changes;
+mod launcher;
 mod consumers;
 mod mounts;
 mod on_delete;
