@@ -91,7 +91,7 @@ fn deny(
     denied: &Denied,
 ) -> AdmissionResponse {
     if let Denied::Refused(refusal) = denied {
-        return invalid(request, response, &refusal.to_string());
+        return invalid(request, response, "manifest", &refusal.to_string());
     }
     refuse(response, denied.code(), &denied.to_string())
 }
@@ -103,6 +103,7 @@ fn deny(
 pub(super) fn invalid<T: Resource>(
     request: &AdmissionRequest<T>,
     response: AdmissionResponse,
+    field: &str,
     message: &str,
 ) -> AdmissionResponse {
     let mut response = refuse(response, (422, "Invalid"), message);
@@ -114,7 +115,7 @@ pub(super) fn invalid<T: Resource>(
         causes: vec![StatusCause {
             reason: "FieldValueInvalid".to_owned(),
             message: message.to_owned(),
-            field: "manifest".to_owned(),
+            field: field.to_owned(),
         }],
         retry_after_seconds: 0,
     });

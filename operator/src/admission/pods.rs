@@ -95,7 +95,10 @@ fn respond(
         Err(refusal) if refusal.is_passing() => {
             return answer::unavailable(response, &refusal.to_string());
         }
-        Err(refusal) => return answer::invalid(request, response, &refusal.to_string()),
+        Err(refusal) => {
+            let field = "metadata.annotations";
+            return answer::invalid(request, response, field, &refusal.to_string());
+        }
     };
     let mut response = if injection.patch.is_empty() {
         response

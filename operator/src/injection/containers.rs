@@ -42,7 +42,7 @@ impl Place<'_> {
 pub(super) fn all(pod: &Pod) -> Vec<Place<'_>> {
     let main = pod.spec.as_ref().map(|spec| spec.containers.as_slice());
     let main = main.unwrap_or_default().iter().enumerate();
-    let init = self::init(pod).iter().enumerate();
+    let init = init(pod).iter().enumerate();
     let init = init.map(|place| (INIT_CONTAINERS, place));
     init.chain(main.map(|place| (CONTAINERS, place)))
         .filter(|(list, (_, it))| *list == CONTAINERS || it.name != launcher::NAME)
