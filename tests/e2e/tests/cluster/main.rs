@@ -18,8 +18,9 @@ mod schema;
 mod examples;
 
 mod changes;
-mod launcher;
 mod consumers;
+mod injection;
+mod launcher;
 mod mounts;
 mod on_delete;
 mod optional;

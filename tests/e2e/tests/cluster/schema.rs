@@ -10,13 +10,13 @@ const VALUE: &str = "hunter2-schema";
 const WEBHOOK: &str = "mutatingwebhookconfiguration/00-secretvault";
 
 /// The cluster without the vault webhook. Drop brings it back, and waits until it seals again.
-struct WithoutWebhook {
+pub(crate) struct WithoutWebhook {
     manifest: Value,
     manager: String,
 }
 
 impl WithoutWebhook {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let stored = get(WEBHOOK);
         let manager = manager_of(&stored);
         let mut manifest = stored;
