@@ -1,6 +1,7 @@
 //! Each example is applied as its README says, and does what its README says.
 
 mod access;
+mod annotations;
 mod files;
 mod key_provider;
 mod quickstart;
@@ -30,8 +31,9 @@ fn every_example_has_a_test() {
 }
 
 /// The examples of this module's tests, and that of `keyring::machine`.
-const TESTED: [&str; 18] = [
+const TESTED: [&str; 19] = [
     "access-rules",
+    "annotations",
     "binary-and-files",
     "immutable",
     "items",
