@@ -82,7 +82,8 @@ pub struct Plan {
     pub retained: Vec<FilePath>,
     /// Optional vaults that the volume does without: missing, or not for this pod.
     pub lacking: Vec<VaultRef>,
-    /// Those of them that are known to be missing, and known to the pod: of its own namespace.
+    /// Vaults of the pod's own namespace that are missing: optional ones, and at a later look those
+    /// that went. Of another namespace nobody is told that a vault appears.
     pub awaited: Vec<VaultRef>,
     /// What the pod's owner should know.
     pub notices: Vec<Notice>,

@@ -75,7 +75,10 @@ impl<'a> Selected<'a> {
                 Err(refusal) if source.wanted.optional || all_optional => {
                     self.does_without(&source.wanted.reference, refusal);
                 }
-                Err(refusal) if published => self.notices.push(Notice::Lacking(refusal)),
+                Err(refusal) if published => {
+                    self.awaits(&source.wanted.reference, &refusal);
+                    self.notices.push(Notice::Lacking(refusal));
+                }
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -84,11 +87,15 @@ impl<'a> Selected<'a> {
 
     fn does_without(&mut self, vault: &VaultRef, refusal: Refusal) {
         self.lacking.push(vault.clone());
-        // Said of the pod's own namespace only: of another one nobody is told what is missing.
+        self.awaits(vault, &refusal);
+        self.notices.push(Notice::Optional(refusal));
+    }
+
+    /// Said of the pod's own namespace only: of another one nobody is told what is missing.
+    fn awaits(&mut self, vault: &VaultRef, refusal: &Refusal) {
         if matches!(refusal, Refusal::NotFound { .. }) {
             self.awaited.push(vault.clone());
         }
-        self.notices.push(Notice::Optional(refusal));
     }
 }
 

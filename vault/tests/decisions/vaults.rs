@@ -194,13 +194,14 @@ fn an_optional_vault_that_comes_later_brings_its_files_and_one_that_goes_follows
 }
 
 #[test]
-fn a_vault_that_is_not_optional_is_lacked_by_a_published_volume_and_not_awaited() {
+fn a_vault_that_went_is_awaited_by_a_volume_that_showed_it() {
     let app = vault("shop/app", &["a"]);
     let held = holding(
         &publish(&ask("app", ""), slice::from_ref(&app)).unwrap(),
         &[app],
     );
     let plan = decide(&web(), &ask("app", ""), &[], &held).unwrap();
-    assert!(plan.lacking.is_empty() && plan.awaited.is_empty());
+    assert!(plan.lacking.is_empty());
+    assert_eq!(names(&plan.awaited), ["shop/app"]);
     assert!(decide(&web(), &ask("app", ""), &[], &Held::default()).is_err());
 }
