@@ -224,11 +224,7 @@ impl Operator {
         let pull_policy = self.settings.launcher_pull_policy;
         let image = self.settings.launcher_image.clone();
         let launcher = image.map(|image| Launcher { image, pull_policy });
-        PodWebhook::new(
-            self.vaults.clone(),
-            launcher,
-            self.metrics.webhook.clone(),
-        )
+        PodWebhook::new(self.vaults.clone(), launcher, self.metrics.webhook.clone())
     }
 
     fn release(&self) -> release::Parts {

@@ -68,7 +68,10 @@ fn merge() {
             ("run/secrets/shared/smtp/token", "0:0 r--r--r--"),
         ])
     );
-    example.wait_described("beside", "optional vault example-merge/debug does not exist");
+    example.wait_described(
+        "beside",
+        "optional vault example-merge/debug does not exist",
+    );
     let later = root().join("examples/merge/later");
     let applied = example.kubectl(&["apply", "-f", later.to_str().unwrap()]);
     let _ = applied.expect_success();
@@ -98,7 +101,8 @@ fn path_variables() {
         let expected = format!("token-of-{pod}key-of-{region}");
         assert_eq!(example.sh(pod, &read), expected);
     }
-    let why = "${pod.labels['region']} is \"eu..us\" here, which cannot be a part of an entry's name";
+    let why =
+        "${pod.labels['region']} is \"eu..us\" here, which cannot be a part of an entry's name";
     example.wait_described("refused", why);
     let label = ["label", "pod", "refused", "region=eu", "--overwrite"];
     let _ = example.kubectl(&label).expect_success();
