@@ -1,0 +1,47 @@
+//! What SecretVault costs and how fast it is, on the real cluster: `make bench`.
+//!
+//! Machines differ and are noisy, so what is compared is measured in one run, turn by turn, and the
+//! report gives ratios beside times. Nothing here fails for being slow.
+//!
+//! With a path as argument the report is written there too.
+
+mod changes;
+mod cost;
+mod pods;
+mod report;
+mod starts;
+mod times;
+
+use std::error::Error;
+
+use kube::Client;
+
+use report::Report;
+
+/// What ends a measurement: it is told, and nothing is retried.
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    // cargo itself passes `--bench`.
+    let path = std::env::args()
+        .skip(1)
+        .find(|word| !word.starts_with("--"));
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = Client::try_default().await?;
+    let mut report = Report::begin();
+    starts::measure(&client, &mut report).await?;
+    changes::measure(&client, &mut report).await?;
+    let text = report.text();
+    if let Some(path) = path {
+        std::fs::write(path, &text)?;
+    }
+    say(&text);
+    Ok(())
+}
+
+/// For whoever watches: a measurement takes minutes.
+#[expect(clippy::print_stdout, reason = "this is a program for a terminal")]
+fn say(text: &str) {
+    println!("{text}");
+}
