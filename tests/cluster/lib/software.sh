@@ -114,6 +114,9 @@ furnish_software() {
     ln -s mawk "$root/usr/bin/awk"
     mkdir -p "$root"/{dev,proc,run/{mysqld,postgresql,sshd},sys,home/app,var/lib/{mysql,nginx,postgresql}}
     mkdir -p -m 1777 "$root/tmp"
+    # As in Debian, where a maintainer script makes it.
+    rm -rf "$root/var/run"
+    ln -s /run "$root/var/run"
 }
 
 check_software() {

@@ -15,7 +15,7 @@ fn both(number: u32) -> Vault {
 fn no_reader_sees_a_mixture_of_two_generations_in_a_thousand() {
     let _lock = together();
     let namespace = Namespace::create("changes-mixture");
-    let _ = both(0).apply(&namespace).expect_success();
+    let _ = both(0).apply_server_side(&namespace).expect_success();
     // Whoever looks at `..data` once sees one generation, as long as it is there. A reader that is
     // overtaken finds a file missing, and looks again. It says what it has not said before.
     let read = "cd /run/secrets; while :; do \

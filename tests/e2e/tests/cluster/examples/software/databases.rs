@@ -43,7 +43,8 @@ fn mariadb() {
     let refused = example.exec("deployment/app", &guess);
     refused.expect_refusal(&["ERROR 1045 (28000): Access denied"], "hunter2");
     let files = example.exec("deployment/app", &["ls", "/run/secrets"]);
-    assert_eq!(files.expect_success(), "db_password\n");
+    // Beside it stands where a container runtime mounts the token of the service account.
+    assert_eq!(files.expect_success(), "db_password\nkubernetes.io\n");
     let root = "MYSQL_PWD=\"$(cat \"$MARIADB_ROOT_PASSWORD_FILE\")\" \
                 mariadb --host=mariadb --user=root --batch --skip-column-names \
                 --execute='SELECT COUNT(*) > 1 FROM shop.orders'";
