@@ -3,7 +3,6 @@
 //! twin that is admitted.
 
 mod counted;
-mod deletions;
 mod others;
 mod policies;
 mod refusals;

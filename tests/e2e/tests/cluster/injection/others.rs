@@ -3,7 +3,7 @@
 use secretvault_e2e::{Answer, alone, eventually, kubectl, kubectl_with};
 use serde_json::{Value, json};
 
-use super::scene::{PASSWORD, Scene, pod_of, reader, template};
+use super::scene::{LOGGED, Scene, pod_of, reader, template};
 
 /// Cluster-wide objects. Deleted when this drops.
 struct Objects(Vec<Value>);
@@ -130,14 +130,14 @@ fn a_pod_that_is_injected_twice_is_as_if_it_was_once() {
     });
     assert_eq!(spec(&scene.admitted(&injectable())), once);
     let _ = scene.create(&injectable()).expect_success();
-    scene.wait_logs(&["web", "-c", "app"], PASSWORD);
+    scene.wait_logs(&["web", "-c", "app"], LOGGED);
 }
 
 #[test]
 fn a_container_that_comes_after_us_has_the_files_too() {
     let _lock = alone();
     let scene = Scene::new("injection-mesh");
-    let container = "name: 'mesh', image: 'busybox:stable', command: ['sh', '-c', 'cat \"$DB_PASSWORD_FILE\"; exec sleep infinity']";
+    let container = "name: 'mesh', image: 'busybox:stable', command: ['sh', '-c', 'cat \"$DB_PASSWORD_FILE\"; echo; exec sleep infinity']";
     let _mesh = Objects::create(a_mesh(scene.namespace.name(), container));
     let containers = [reader("app", "exec sleep infinity")];
     let pod = pod_of(
@@ -151,8 +151,8 @@ fn a_container_that_comes_after_us_has_the_files_too() {
     assert_eq!(containers[1]["volumeMounts"], containers[0]["volumeMounts"]);
     assert_eq!(stored["spec"]["volumes"].as_array().unwrap().len(), 1);
     let _ = scene.create(&pod).expect_success();
-    scene.wait_logs(&["web", "-c", "mesh"], PASSWORD);
-    scene.wait_logs(&["web", "-c", "app"], PASSWORD);
+    scene.wait_logs(&["web", "-c", "mesh"], LOGGED);
+    scene.wait_logs(&["web", "-c", "app"], LOGGED);
 }
 
 #[test]

@@ -40,7 +40,12 @@ impl Scene {
         eventually(&format!("{of:?} log {says:?}"), || {
             let logs = self.namespace.kubectl(&[&["logs"], of].concat());
             let logs = logs.into_result()?;
-            if logs == says { Ok(()) } else { Err(logs) }
+            let lines = |text: &str| text.lines().collect::<String>();
+            if lines(&logs) == lines(says) {
+                Ok(())
+            } else {
+                Err(logs)
+            }
         });
     }
 }
@@ -48,9 +53,13 @@ impl Scene {
 /// What the vault `app` has as `db/password`.
 pub(super) const PASSWORD: &str = "hunter2";
 
-/// A container that shows the file to which `DB_PASSWORD_FILE` leads.
+/// That, as [`reader`] logs it.
+pub(super) const LOGGED: &str = "hunter2\n";
+
+/// A container that shows the file to which `DB_PASSWORD_FILE` leads. With a line's end: without,
+/// containerd shows nothing before the container ends.
 pub(super) fn reader(name: &str, then: &str) -> Value {
-    let script = format!("cat \"$DB_PASSWORD_FILE\" && {then}");
+    let script = format!("cat \"$DB_PASSWORD_FILE\" && echo && {then}");
     json!({"name": name, "image": "busybox:stable", "command": ["sh", "-c", script]})
 }
 

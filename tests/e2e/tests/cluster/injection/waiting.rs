@@ -3,7 +3,7 @@
 use secretvault_e2e::{Vault, eventually, together};
 use serde_json::json;
 
-use super::scene::{PASSWORD, Scene, pod_of, reader, template};
+use super::scene::{LOGGED, PASSWORD, Scene, pod_of, reader, template};
 
 #[test]
 fn a_pod_whose_vault_is_not_there_waits_says_so_and_starts_when_it_comes() {
@@ -29,7 +29,7 @@ fn a_pod_whose_vault_is_not_there_waits_says_so_and_starts_when_it_comes() {
     });
     let later = Vault::named("later").text("pw", PASSWORD);
     let _ = later.apply(&scene.namespace).expect_success();
-    scene.wait_logs(&["web"], PASSWORD);
+    scene.wait_logs(&["web"], LOGGED);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use secretvault_e2e::{eventually, together};
 use serde_json::{Value, json};
 
-use super::scene::{PASSWORD, Scene, pod_of, reader, template};
+use super::scene::{LOGGED, Scene, pod_of, reader, template};
 
 const READS: [(&str, &str); 1] = [("env-file", "DB_PASSWORD=db/password")];
 const STAYS: &str = "exec sleep infinity";
@@ -50,7 +50,7 @@ fn deployments_stateful_sets_and_daemon_sets_run_injected_pods() {
         let object = format!("{kind}/web");
         let rollout = ["rollout", "status", &object, "--timeout=3m"];
         let _ = scene.namespace.kubectl(&rollout).expect_success();
-        scene.wait_logs(&["-l", "app=web", "-c", "app"], &PASSWORD.repeat(pods));
+        scene.wait_logs(&["-l", "app=web", "-c", "app"], &LOGGED.repeat(pods));
         let delete = ["delete", &object, "--cascade=foreground"];
         let _ = scene.namespace.kubectl(&delete).expect_success();
     }
@@ -82,7 +82,7 @@ fn jobs_and_cron_jobs_run_injected_pods_to_their_end() {
         "--timeout=3m",
     ];
     let _ = scene.namespace.kubectl(&complete).expect_success();
-    scene.wait_logs(&["job/once"], PASSWORD);
+    scene.wait_logs(&["job/once"], LOGGED);
     let of_cron_job = eventually("the cron job makes a job", || {
         let path =
             "jsonpath={.items[?(@.metadata.ownerReferences[0].kind=='CronJob')].metadata.name}";
@@ -91,7 +91,7 @@ fn jobs_and_cron_jobs_run_injected_pods_to_their_end() {
         let first = names.split_whitespace().next().map(str::to_owned);
         first.ok_or(names)
     });
-    scene.wait_logs(&[&format!("job/{of_cron_job}")], PASSWORD);
+    scene.wait_logs(&[&format!("job/{of_cron_job}")], LOGGED);
     let _ = scene
         .namespace
         .kubectl(&["delete", "cronjob/often"])
@@ -109,7 +109,7 @@ fn a_bare_pod_has_the_files_in_init_containers_sidecars_and_containers() {
     pod["spec"]["initContainers"] = json!([reader("init", "true"), sidecar]);
     let _ = scene.create(&pod).expect_success();
     for container in ["init", "sidecar", "app", "other"] {
-        scene.wait_logs(&["web", "-c", container], PASSWORD);
+        scene.wait_logs(&["web", "-c", container], LOGGED);
     }
     let stored = scene.namespace.get("pod/web");
     let volumes = stored["spec"]["volumes"].as_array().unwrap();
@@ -123,12 +123,12 @@ fn containers_that_are_not_named_have_nothing() {
     let other = json!({
         "name": "other",
         "image": "busybox:stable",
-        "command": ["sh", "-c", "ls /run/secrets || echo nothing; exec sleep infinity"],
+        "command": ["sh", "-c", "ls /run/secrets 2>/dev/null || echo nothing; exec sleep infinity"],
     });
     let named = [READS[0], ("containers", "app")];
     let pod = pod_of("web", template(&named, &[reader("app", STAYS), other]));
     let _ = scene.create(&pod).expect_success();
-    scene.wait_logs(&["web", "-c", "app"], PASSWORD);
+    scene.wait_logs(&["web", "-c", "app"], LOGGED);
     eventually("the other container logs", || {
         let logs = scene.namespace.kubectl(&["logs", "web", "-c", "other"]);
         let logs = logs.into_result()?;
@@ -146,7 +146,7 @@ fn one_can_debug_an_injected_pod() {
     let scene = Scene::new("injection-debug");
     let pod = pod_of("web", template(&READS, &[reader("app", STAYS)]));
     let _ = scene.create(&pod).expect_success();
-    scene.wait_logs(&["web", "-c", "app"], PASSWORD);
+    scene.wait_logs(&["web", "-c", "app"], LOGGED);
     let debug = [
         "debug",
         "web",
@@ -158,7 +158,7 @@ fn one_can_debug_an_injected_pod() {
         "--",
         "sh",
         "-c",
-        "ls /run/secrets || echo nothing",
+        "ls /run/secrets 2>/dev/null || echo nothing",
     ];
     let _ = scene.namespace.kubectl(&debug).expect_success();
     eventually("the debugger logs", || {
