@@ -40,12 +40,7 @@ impl Scene {
         eventually(&format!("{of:?} log {says:?}"), || {
             let logs = self.namespace.kubectl(&[&["logs"], of].concat());
             let logs = logs.into_result()?;
-            let lines = |text: &str| text.lines().collect::<String>();
-            if lines(&logs) == lines(says) {
-                Ok(())
-            } else {
-                Err(logs)
-            }
+            if logs == says { Ok(()) } else { Err(logs) }
         });
     }
 }
