@@ -1,5 +1,6 @@
 //! The operator is down, or its replicas die one after the other.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use secretvault_e2e::{
@@ -28,6 +29,23 @@ fn with_the_operator_down_running_pods_keep_their_files_and_new_ones_wait() {
     late.wait_ready(&running.namespace);
     assert_eq!(late.read(&running.namespace, "token"), "t-1");
     running.assert_the_next_change_arrives();
+}
+
+#[test]
+fn the_replicas_run_on_nodes_of_their_own() {
+    let _lock = alone();
+    let distinct = || {
+        let operators = Part::operators();
+        let nodes: BTreeSet<&str> = operators.iter().map(|part| part.node.name()).collect();
+        assert_eq!((operators.len(), nodes.len()), (2, 2), "{operators:?}");
+    };
+    drop(without_operator());
+    distinct();
+    // An upgrade spreads the new ones over the nodes, and not over what the old ones left.
+    let operator = "deployment/secretvault-operator";
+    let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
+    wait_system();
+    distinct();
 }
 
 #[test]
