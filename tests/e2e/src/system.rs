@@ -37,11 +37,22 @@ impl Part {
 
     /// Kills its process, as the kernel would for want of memory, and waits until it is up again.
     pub fn kill(&self) {
+        self.end();
+        self.wait_restarted();
+        wait_system();
+    }
+
+    /// Kills its process. A node without kubelet starts no other.
+    pub fn end(&self) {
         // The environment names the containerd of one node.
         let ctr = "ctr --address /run/containerd/containerd.sock --namespace k8s.io";
         let kill = format!("{ctr} tasks kill --signal SIGKILL {}", self.container);
         let _ = self.node.sh(&kill).expect_success();
-        eventually(&format!("{} was killed", self.name), || {
+    }
+
+    /// Waits until kubelet has found it ended and started it again. Until then it counts as up.
+    pub fn wait_restarted(&self) {
+        eventually(&format!("{} is started again", self.name), || {
             let all = [Self::list("operator"), Self::list("node-agent")].concat();
             let found = all.iter().find(|part| part.uid == self.uid);
             match found {
@@ -49,7 +60,6 @@ impl Part {
                 other => Err(format!("{other:?}")),
             }
         });
-        wait_system();
     }
 
     /// The bytes that the kernel charges to its pod: also what a process wrote that is gone.

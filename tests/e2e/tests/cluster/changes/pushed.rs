@@ -2,8 +2,7 @@
 //! no republish can have brought them.
 
 use secretvault_e2e::{
-    Namespace, NodeVolume, Part, Pod, SYSTEM, Vault, WithoutKubelet, alone, eventually, kubectl,
-    wait_system,
+    Namespace, NodeVolume, Part, Pod, Vault, WithoutKubelet, alone, eventually, wait_system,
 };
 use serde_json::json;
 
@@ -147,21 +146,12 @@ fn the_death_of_either_replica_leaves_no_volume_stale() {
     let mut namespace = namespace;
     for (number, replica) in (1..).zip(Part::operators()) {
         let alone = Alone::stop_kubelet(namespace);
-        kill(&replica);
+        replica.end();
         let value = format!("t-{number}");
         alone.apply(&app(&value));
         alone.wait_content("token", &value);
         namespace = alone.start_kubelet();
+        replica.wait_restarted();
         wait_system();
     }
-}
-
-/// Kills a replica, and does not wait for its successor: there may be none, without kubelet.
-fn kill(replica: &Part) {
-    let path = "jsonpath={.status.containerStatuses[0].containerID}";
-    let pod = ["-n", SYSTEM, "get", "pod", &replica.name, "-o", path];
-    let container = kubectl(&pod).expect_success().replace("containerd://", "");
-    let ctr = "ctr --address /run/containerd/containerd.sock --namespace k8s.io";
-    let kill = format!("{ctr} tasks kill --signal SIGKILL {container}");
-    let _ = replica.node.sh(&kill).expect_success();
 }
