@@ -146,6 +146,23 @@ impl Pod {
         )
     }
 
+    /// Waits until an Event says that the volume cannot be mounted and why. Of a pod that runs, an
+    /// Event of another kind may say the same words.
+    pub fn wait_refused(&self, namespace: &Namespace, why: &str) {
+        eventually(
+            &format!("pod {} is not mounted: {why:?}", self.name),
+            || {
+                let events = namespace.events(&self.name);
+                let failed = events.lines().filter(|it| it.starts_with("FailedMount: "));
+                if failed.into_iter().any(|line| line.contains(why)) {
+                    Ok(())
+                } else {
+                    Err(events)
+                }
+            },
+        );
+    }
+
     /// The content of a file in the volume.
     #[must_use]
     pub fn read(&self, namespace: &Namespace, path: &str) -> String {

@@ -14,6 +14,8 @@ pub struct Part {
     pub uid: String,
     /// Where it runs.
     pub node: Node,
+    /// Its own IP address.
+    pub address: String,
     container: String,
     restarts: u64,
 }
@@ -44,9 +46,18 @@ impl Part {
 
     /// Kills its process. A node without kubelet starts no other.
     pub fn end(&self) {
+        self.signal("SIGKILL");
+    }
+
+    /// Tells its process to leave. Its pod stays, so nobody else hears of it.
+    pub fn ask_to_leave(&self) {
+        self.signal("SIGTERM");
+    }
+
+    fn signal(&self, signal: &str) {
         // The environment names the containerd of one node.
         let ctr = "ctr --address /run/containerd/containerd.sock --namespace k8s.io";
-        let kill = format!("{ctr} tasks kill --signal SIGKILL {}", self.container);
+        let kill = format!("{ctr} tasks kill --signal {signal} {}", self.container);
         let _ = self.node.sh(&kill).expect_success();
     }
 
@@ -107,6 +118,7 @@ impl Part {
             name: text(&pod["metadata"]["name"]),
             uid: text(&pod["metadata"]["uid"]),
             node: Node::named(&text(&pod["spec"]["nodeName"])),
+            address: text(&pod["status"]["podIP"]),
             container: text(&container["containerID"]).replace("containerd://", ""),
             restarts: container["restartCount"].as_u64().unwrap_or_default(),
         }

@@ -85,6 +85,72 @@ const ALL: [&str; 4] = [
 ];
 
 /// A vault with two entries below its own name, as two vaults of one volume need it.
+/// Each alone would say something else of the file: the vault lets a running pod keep it.
+#[test]
+fn an_entry_that_is_deleted_together_with_the_right_to_it_goes_also_where_files_are_retained() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-both");
+    let may = |name: &str, ends: &[&str]| {
+        let entries: Vec<String> = ends.iter().map(|end| format!("{name}/{end}")).collect();
+        let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
+        vault(name, "Retain").spec("access", access)
+    };
+    for name in ["both", "control"] {
+        let before = may(name, &["kept", "deleted"]);
+        let _ = before.apply(&namespace).expect_success();
+    }
+    let pod = Pod::mounting("app", "both, control");
+    pod.run(&namespace);
+    let all = [
+        "both/deleted",
+        "both/kept",
+        "control/deleted",
+        "control/kept",
+    ];
+    assert_eq!(files(&namespace, "app"), all);
+    // One change each. The control differs in the right alone.
+    let control = may("control", &["kept", "deleted"]).without("data", "control/deleted");
+    let _ = control.apply(&namespace).expect_success();
+    let both = may("both", &["kept"]).without("data", "both/deleted");
+    let _ = both.apply(&namespace).expect_success();
+    let left = ["both/kept", "control/deleted", "control/kept"];
+    wait_files(&namespace, "app", &left);
+    assert_eq!(pod.read(&namespace, "control/deleted"), "value");
+}
+
+/// In the pod's own namespace the rules of a vault speak about the files of its predecessor too.
+#[test]
+fn the_files_of_a_vault_that_is_made_anew_without_the_right_to_them_go() {
+    let _lock = together();
+    let namespace = Namespace::create("on-delete-anew");
+    let allowed_to = |name: &str, account: &str| {
+        let access = json!([{"serviceAccounts": [account]}]);
+        vault(name, "Retain").spec("access", access)
+    };
+    for name in ["anew", "control"] {
+        let before = allowed_to(name, "default");
+        let _ = before.apply(&namespace).expect_success();
+    }
+    let pod = Pod::mounting("app", "anew, control");
+    pod.run(&namespace);
+    let deleted = namespace.kubectl(&["delete", "sv", "anew", "control"]);
+    let _ = deleted.expect_success();
+    let empty = |name: &str| {
+        let vault = Vault::named(name).spec("onDelete", json!("Retain"));
+        vault.text("other", "value")
+    };
+    let rules = |account: &str| json!([{"serviceAccounts": [account]}]);
+    let control = empty("control").spec("access", rules("default"));
+    let _ = control.apply(&namespace).expect_success();
+    let anew = empty("anew").spec("access", rules("somebody-else"));
+    let _ = anew.apply(&namespace).expect_success();
+    wait_files(
+        &namespace,
+        "app",
+        &["control/deleted", "control/kept", "other"],
+    );
+}
+
 fn vault(name: &str, on_delete: &str) -> Vault {
     let vault = Vault::named(name).spec("onDelete", json!(on_delete));
     let entries = ["kept", "deleted"].map(|end| format!("{name}/{end}"));

@@ -20,7 +20,7 @@ fn a_pod_starts_without_an_optional_vault_and_gets_its_files_when_it_is_there() 
     let control = Pod::mounting("control", "app, extra");
     control.create(&namespace);
     let missing = format!("vault {}/extra does not exist", namespace.name());
-    let _ = control.wait_event(&namespace, &missing);
+    control.wait_refused(&namespace, &missing);
     let extra = Vault::named("extra").text("more", "m-1");
     let _ = extra.apply(&namespace).expect_success();
     pod.wait_content(&namespace, "more", "m-1");

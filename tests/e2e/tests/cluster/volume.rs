@@ -69,7 +69,9 @@ fn the_container_sees_a_read_only_tmpfs() {
     let namespace = Namespace::create("volume-mount");
     app(&namespace);
     for (name, host_users) in [("app", true), ("in-userns", false)] {
-        let pod = Pod::mounting(name, "app").with("/spec/hostUsers", json!(host_users));
+        let pod = Pod::mounting(name, "app")
+            .with("/spec/hostUsers", json!(host_users))
+            .with("/spec/containers/0/volumeMounts/0/readOnly", json!(false));
         pod.run(&namespace);
         let mountinfo = namespace.sh(name, "cat /proc/self/mountinfo");
         let mounts = Mount::list(&mountinfo.expect_success());
@@ -192,6 +194,32 @@ fn one_file_can_be_mounted_by_its_sub_path() {
     pod.run(&namespace);
     let read = namespace.sh("app", "cat /etc/app/password");
     assert_eq!(read.expect_success(), "p-1");
+}
+
+/// What kubelet and the runtime add for a container is not there yet.
+#[test]
+fn nobody_on_the_node_can_write_into_a_volume() {
+    let _lock = together();
+    let namespace = Namespace::create("volume-node");
+    app(&namespace);
+    Pod::mounting("app", "app").run(&namespace);
+    let volume = NodeVolume::of(&namespace, "app");
+    let control = format!("/run/{}", namespace.name());
+    let made = format!("mkdir '{control}' && echo p-1 > '{control}/plain'");
+    let _ = volume.node.sh(&made).expect_success();
+    for attempt in ATTEMPTS {
+        let write = |directory: &str| volume.node.sh(&format!("cd '{directory}' && {attempt}"));
+        let complaint = write(&volume.path()).expect_failure();
+        assert!(
+            complaint.contains("Read-only file system"),
+            "{attempt}: {complaint}"
+        );
+        let _ = write(&control).expect_success();
+    }
+    let _ = volume
+        .node
+        .sh(&format!("rm -r '{control}'"))
+        .expect_success();
 }
 
 /// Every way to change a directory that has a file `plain` in it.

@@ -88,3 +88,18 @@ fn no_apply_fails_while_the_replicas_are_replaced() {
     }
     rollout.join().unwrap();
 }
+
+/// The API server hears that a replica leaves some moments after the replica does, and goes on asking
+/// it until then.
+#[test]
+fn a_replica_that_is_told_to_leave_can_be_asked_until_others_have_heard_of_it() {
+    let _lock = alone();
+    let replica = Part::operators().remove(0);
+    let connect = format!("timeout 1 bash -c '</dev/tcp/{}/8443'", replica.address);
+    let ask = format!("for n in $(seq 20); do {connect} || exit 1; sleep 0.1; done");
+    replica.ask_to_leave();
+    let _ = replica.node.sh(&ask).expect_success();
+    // The control: it did leave.
+    replica.wait_restarted();
+    wait_system();
+}
