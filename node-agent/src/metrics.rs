@@ -208,8 +208,8 @@ enum Answer {
 }
 
 /// A publish takes milliseconds, or is held for up to a minute.
-const SECONDS: [f64; 12] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
+const SECONDS: [f64; 15] = [
+    0.002, 0.003, 0.004, 0.006, 0.01, 0.025, 0.06, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
 ];
 
 /// A change is there within milliseconds, or after some tries.
@@ -220,6 +220,28 @@ const PUSH_SECONDS: [f64; 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of those that show before anything was counted, which leaves few out.
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../docs/metrics.md");
+        let text = Metrics::new(Facts {
+            budget: 1,
+            noswap: true,
+        })
+        .text();
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut count = 0;
+        for name in names {
+            let (name, kind) = name.split_once(' ').unwrap();
+            assert!(
+                page.contains(&format!("| `{name}` | {kind} |")),
+                "{name} {kind}"
+            );
+            count += 1;
+        }
+        assert!(count > 5, "{text}");
+    }
 
     #[test]
     fn what_is_counted_is_shown() {
