@@ -21,6 +21,12 @@ pub const AUDIENCE_OPERATOR: &str = "secretvault-operator";
 /// The key provider of a vault that names none.
 pub const DEFAULT_KEY_PROVIDER: &str = "default";
 
+/// The annotation of a Namespace that names the key provider of its vaults that name none.
+pub const ANNOTATION_KEY_PROVIDER: &str = "secretvault.dev/key-provider";
+
+/// Where the Transit engine is mounted, if nobody says otherwise.
+pub const DEFAULT_TRANSIT_MOUNT: &str = "transit";
+
 /// The key of a keyring Secret that is read when none is named.
 pub const DEFAULT_KEYRING_KEY: &str = "keyring";
 
@@ -38,3 +44,10 @@ pub const SEALED_FOR_GIT_PREFIX: &str = "git1:";
 
 /// The type of the condition that says whether an object can be used, as kstatus reads it.
 pub const CONDITION_READY: &str = "Ready";
+
+/// The type of the condition that says whether a vault, or every vault of a key provider, has the
+/// provider and the key that it should have.
+pub const CONDITION_KEY_CURRENT: &str = "KeyCurrent";
+
+/// The type of the condition that says whether the keys that should be retired are gone.
+pub const CONDITION_RETIRED: &str = "Retired";

@@ -36,19 +36,29 @@ impl SecretVaultSpec {
     }
 
     /// Whether this may follow a spec that is immutable: the API server asks the same of every
-    /// update, by the schema's rule.
+    /// update, by the schema's rule. Under a new data key the same values have other envelopes; that
+    /// they are the same values is for whoever seals to see to.
     pub fn keeps_immutable(&self, before: &Self) -> bool {
         let part = |spec: &Self| {
-            let entries = (spec.data.clone(), spec.binary_data.clone());
             let public = (spec.public_data.clone(), spec.public_binary_data.clone());
-            (
-                entries,
-                public,
-                spec.files.clone(),
-                spec.file_defaults.clone(),
-            )
+            (public, spec.files.clone(), spec.file_defaults.clone())
         };
-        before.immutable != Some(true) || self.immutable == Some(true) && part(self) == part(before)
+        let same_entries = self.data == before.data && self.binary_data == before.binary_data;
+        let resealed = || self.has_other_data_key(before) && self.has_secret_names_of(before);
+        before.immutable != Some(true)
+            || self.immutable == Some(true)
+                && part(self) == part(before)
+                && (same_entries || resealed())
+    }
+
+    fn has_other_data_key(&self, before: &Self) -> bool {
+        let keys = self.data_key.as_ref().zip(before.data_key.as_ref());
+        keys.is_some_and(|(key, before)| key.id != before.id)
+    }
+
+    fn has_secret_names_of(&self, before: &Self) -> bool {
+        self.data.keys().eq(before.data.keys())
+            && self.binary_data.keys().eq(before.binary_data.keys())
     }
 
     /// What the status says of the entries, by name. Since when a value is there is kept from
@@ -97,8 +107,19 @@ impl SecretVaultSpec {
     }
 
     /// Which contents these are: whatever a pod finds in its files, and nothing else. Who may have
-    /// it, what it is for and which key wraps it are not part of it.
+    /// it, what it is for and which key wraps it are not part of it; nor is it that the values were
+    /// sealed anew.
     pub fn content_revision(&self) -> String {
+        let stored = self.stored_revision();
+        let resealed = self.data_key.as_ref().and_then(|it| it.resealed.as_ref());
+        match resealed.filter(|resealed| resealed.to == stored) {
+            Some(resealed) => resealed.from.clone(),
+            None => stored,
+        }
+    }
+
+    /// A digest of the entries as they are stored, and of how they land.
+    pub fn stored_revision(&self) -> String {
         let mut digest = Sha256::new();
         let mut add = |text: &[u8]| {
             // With their lengths, texts cannot be divided in another way.
@@ -152,7 +173,10 @@ fn digits(digest: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::files::{FileDefaults, FileRule};
+    use crate::{
+        data_key::{DataKey, Resealed},
+        files::{FileDefaults, FileRule},
+    };
 
     use super::*;
 
@@ -175,7 +199,7 @@ mod tests {
         let same = [
             changed(|spec| spec.description = Some("words".into())),
             changed(|spec| spec.access = Some(Vec::new())),
-            changed(|spec| spec.data_key = Some(crate::DataKey::default())),
+            changed(|spec| spec.data_key = Some(DataKey::default())),
         ];
         for spec in same {
             assert_eq!(spec.content_revision(), base.content_revision());
@@ -196,6 +220,47 @@ mod tests {
             .map(SecretVaultSpec::content_revision)
             .collect();
         assert_eq!(revisions.len(), others.len() + 1);
+    }
+
+    /// The same values under another data key, as a reseal leaves them.
+    fn resealed(before: &SecretVaultSpec, envelope: &str) -> SecretVaultSpec {
+        let mut spec = before.clone();
+        spec.data.insert("a".into(), envelope.into());
+        spec.data_key = Some(DataKey {
+            resealed: Some(Resealed {
+                from: before.content_revision(),
+                to: spec.stored_revision(),
+            }),
+            ..DataKey::default()
+        });
+        spec
+    }
+
+    #[test]
+    fn values_that_are_sealed_anew_are_the_same_contents() {
+        let base = spec();
+        let once = resealed(&base, "sv1:B");
+        let twice = resealed(&once, "sv1:C");
+        for spec in [&once, &twice] {
+            assert_ne!(spec.stored_revision(), base.stored_revision());
+            assert_eq!(spec.content_revision(), base.content_revision());
+        }
+    }
+
+    #[test]
+    fn what_changes_after_a_reseal_is_another_content() {
+        let base = spec();
+        let once = resealed(&base, "sv1:B");
+        let mut edited = once.clone();
+        edited.data.insert("a".into(), "sv1:C".into());
+        assert_eq!(edited.content_revision(), edited.stored_revision());
+        assert_ne!(edited.content_revision(), base.content_revision());
+        let mut moved = once.clone();
+        moved.files.push(FileRule::default());
+        assert_ne!(moved.content_revision(), base.content_revision());
+        // Sealed anew once more, it is what it was after the edit.
+        let again = resealed(&edited, "sv1:D");
+        assert_eq!(again.content_revision(), edited.content_revision());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod generate;
 pub mod limits;
 
 mod access;
+mod data_key;
 mod entries;
 mod files;
 mod key_provider;
@@ -17,17 +18,24 @@ mod resource;
 mod rules;
 mod secret_text;
 mod secret_vault;
+mod span;
+mod vault_transit;
 
 pub use access::{AccessRule, LabelExpression, LabelOperator, NamespaceRule, PodSelector};
+pub use data_key::{DataKey, Resealed};
 pub use entries::whole_second;
 pub use files::{FileDefaults, FileRule};
 pub use key_provider::{
-    KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyringFile, KeyringSecret, KeyringSource,
-    LocalProvider,
+    AllowedNamespaces, KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyStatus, KeyringFile,
+    KeyringSecret, KeyringSource, LocalProvider, RewrapFailure, RewrapStatus,
 };
 pub use parse::{ParseError, Problem};
 pub use secret_text::SecretText;
 pub use secret_vault::{
-    ConsumerStatus, DataKey, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition,
+    ConsumerStatus, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition,
     SecretVaultSpec, SecretVaultStatus, StaleReason,
+};
+pub use span::{InvalidSpan, Span};
+pub use vault_transit::{
+    AppRoleAuth, CredentialSecret, CredentialSource, KubernetesAuth, TransitAuth, VaultTransit,
 };

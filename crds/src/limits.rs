@@ -20,6 +20,9 @@ pub const MAX_OBJECT: usize = 1536 * 1024 - 32 * 1024;
 /// The most pods that a vault's status names.
 pub const MAX_CONSUMERS: usize = 100;
 
+/// The most overridden paths that a vault's status names of one pod.
+pub const MAX_OVERRIDDEN: usize = 8;
+
 /// The most bytes that these have in the object, as JSON: about a hundred pods with names of usual
 /// length. Admission leaves room for so many.
 pub const MAX_CONSUMERS_BYTES: usize = 16 * 1024;
@@ -42,3 +45,15 @@ pub const MAX_DESCRIPTION: usize = 1024;
 
 /// The largest user or group id: one more is `(uid_t) -1`, which means "unchanged".
 pub const MAX_OWNER_ID: u32 = u32::MAX - 1;
+
+/// The most names in a key provider's allowed namespaces.
+pub const MAX_ALLOWED_NAMESPACES: usize = 256;
+
+/// The most keys that a key provider's status names: as many as a keyring may have.
+pub const MAX_KEYS: usize = 64;
+
+/// The most keys that one keyring can be told to retire: all but the one that wraps.
+pub const MAX_RETIRED_KEYS: usize = MAX_KEYS - 1;
+
+/// The most vaults that a key provider's status names as not rewrapped.
+pub const MAX_REWRAP_FAILURES: usize = 10;

@@ -65,8 +65,35 @@ pub(crate) fn label_expression() -> Vec<ValidationRule> {
 /// Of a key provider's spec.
 pub(crate) fn key_provider() -> Vec<ValidationRule> {
     vec![rule(
-        "has(self.local)",
-        "exactly one kind of provider must be given: local",
+        "has(self.local) != has(self.vaultTransit)",
+        "exactly one kind of provider must be given: local or vaultTransit",
+    )]
+}
+
+/// Of a local provider.
+pub(crate) fn local_provider() -> Vec<ValidationRule> {
+    vec![rule(
+        "!has(self.keyring.file) || \
+         !(has(self.rotateAfter) || has(self.rotatedSince) || has(self.retire))",
+        "the operator cannot write a keyring file: rotate and retire its keys with \
+         `secretvault-operator keyring`, and leave rotateAfter, rotatedSince and retire out",
+    )]
+}
+
+/// Of a key provider's namespaces.
+pub(crate) fn allowed_namespaces() -> Vec<ValidationRule> {
+    vec![rule(
+        "(has(self.names) && size(self.names) > 0) \
+         || (has(self.matchLabels) && size(self.matchLabels) > 0)",
+        "allowedNamespaces needs names or matchLabels; leave it out to allow all namespaces",
+    )]
+}
+
+/// Of the ways to log in to a Transit server.
+pub(crate) fn transit_auth() -> Vec<ValidationRule> {
+    vec![rule(
+        "[has(self.kubernetes), has(self.appRole), has(self.token)].filter(it, it).size() == 1",
+        "exactly one way to log in must be given: kubernetes, appRole or token",
     )]
 }
 
@@ -214,19 +241,17 @@ fn if_comparable(rule: &str) -> String {
 
 const MAX_COMPARED_FILES: usize = 128;
 
-/// Once immutable, neither entries nor the way they land change, and it stays immutable.
+/// Once immutable, neither entries nor the way they land change, and it stays immutable. Under a new
+/// data key the same values have other envelopes: that they are the same, admission sees to.
 fn immutable() -> ValidationRule {
-    let same = MAPS
-        .iter()
-        .chain(&["files", "fileDefaults"])
-        .map(|field| {
-            format!(
-                "(has(self.{field}) ? has(oldSelf.{field}) && self.{field} == oldSelf.{field} \
-                 : !has(oldSelf.{field}))"
-            )
-        })
-        .collect::<Vec<_>>()
-        .join(" && ");
+    let [data, binary, public, public_binary] = MAPS;
+    let kept = |field: &str, same: &str| {
+        format!("(has(self.{field}) ? has(oldSelf.{field}) && {same} : !has(oldSelf.{field}))")
+    };
+    let fields = [public, public_binary, "files", "fileDefaults"];
+    let fields = fields.map(|field| kept(field, &format!("self.{field} == oldSelf.{field}")));
+    let sealed = [data, binary].map(|map| kept(map, &same_or_resealed(map)));
+    let same = [sealed.join(" && "), fields.join(" && ")].join(" && ");
     rule(
         format!(
             "!has(oldSelf.immutable) || !oldSelf.immutable \
@@ -234,6 +259,15 @@ fn immutable() -> ValidationRule {
         ),
         "the vault is immutable: entries, files, fileDefaults and immutable itself cannot change; \
          create another vault",
+    )
+}
+
+/// Whether a map of sealed entries is the old one, or has its names under a new data key.
+fn same_or_resealed(map: &str) -> String {
+    format!(
+        "(self.{map} == oldSelf.{map} \
+         || (has(self.dataKey) && has(oldSelf.dataKey) && self.dataKey.id != oldSelf.dataKey.id \
+         && size(self.{map}) == size(oldSelf.{map}) && self.{map}.all(k, k in oldSelf.{map})))"
     )
 }
 

@@ -12,10 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::AccessRule,
     api::DEFAULT_KEY_PROVIDER,
+    data_key::DataKey,
     files::{FileDefaults, FileRule},
-    limits::{MAX_ACCESS_RULES, MAX_CONSUMERS, MAX_DESCRIPTION, MAX_ENTRIES, MAX_VALUE_TEXT},
+    limits::{
+        MAX_ACCESS_RULES, MAX_CONSUMERS, MAX_DESCRIPTION, MAX_ENTRIES, MAX_OVERRIDDEN,
+        MAX_VALUE_TEXT,
+    },
     rules,
     secret_text::SecretText,
+    span::Span,
 };
 
 /// A named collection of entries, which pods that may have them find as files.
@@ -156,7 +161,9 @@ pub struct SecretVaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_ACCESS_RULES))]
     pub access: Option<Vec<AccessRule>>,
-    /// The KeyProvider whose key wraps the vault's data key. Absent: the one named "default".
+    /// The KeyProvider whose key wraps the vault's data key. Absent: the one that the namespace names
+    /// in its annotation secretvault.dev/key-provider, else the one named "default". A change moves
+    /// the vault at once: it gets a new data key, and every value is sealed anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
@@ -167,7 +174,8 @@ pub struct SecretVaultSpec {
     /// (they stay, as with a Secret; the default) or Remove. A withdrawn right always removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<OnDelete>,
-    /// If true, entries, files and fileDefaults can no longer change, nor can this field.
+    /// If true, entries, files and fileDefaults can no longer change, nor can this field. The same
+    /// values can be sealed anew under a new data key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immutable: Option<bool>,
     /// If true, every apply seals every value anew. Otherwise a value that did not change keeps its
@@ -175,6 +183,10 @@ pub struct SecretVaultSpec {
     /// that to test guesses of a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fresh_envelopes: Option<bool>,
+    /// How old the vault's data key may become, such as "90d". Then the operator makes a new one and
+    /// seals every value anew. Absent: it stays, however often the key that wraps it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rekey_after: Option<Span>,
     /// The vault's data key, wrapped by the key provider. Written by the operator; an apply that
     /// lacks it keeps the stored one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,28 +198,6 @@ impl SecretVaultSpec {
     pub fn key_provider(&self) -> &str {
         self.key_provider.as_deref().unwrap_or(DEFAULT_KEY_PROVIDER)
     }
-}
-
-/// A vault's data key, wrapped. Together with the key provider's key it opens the vault: what a
-/// backup must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DataKey {
-    /// The KeyProvider that wrapped the data key.
-    #[schemars(length(min = 1, max = 253))]
-    pub provider: String,
-    /// The provider's key that wrapped the data key.
-    #[schemars(length(min = 1, max = 253))]
-    pub key_id: String,
-    /// The data key's own name: 32 lower hexadecimal digits.
-    #[schemars(length(min = 32, max = 32), regex(pattern = "^[0-9a-f]{32}$"))]
-    pub id: String,
-    /// The data key, wrapped by the provider's key.
-    #[schemars(length(min = 1, max = 4096))]
-    pub wrapped: String,
-    /// How often the vault got a new data key.
-    #[schemars(with = "i64", range(min = 0, max = u32::MAX))]
-    pub rekey: u32,
 }
 
 /// What becomes of files in running pods when their entry, or the vault, is deleted: Retain
@@ -287,6 +277,15 @@ pub struct ConsumerStatus {
     /// Why it is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<StaleReason>,
+    /// Paths of the vault's files that the pod does not have, because a later one of its vaults has
+    /// a file there. Not all, if there are many: the pod's Events and the audit log name them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_OVERRIDDEN),
+        inner(length(min = 1, max = 4096)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub overridden: Vec<String>,
 }
 
 /// Why a pod does not have the vault as it is now: Behind (its files are of another generation) or
@@ -350,6 +349,7 @@ impl fmt::Debug for SecretVaultSpec {
             .field("on_delete", &self.on_delete)
             .field("immutable", &self.immutable)
             .field("fresh_envelopes", &self.fresh_envelopes)
+            .field("rekey_after", &self.rekey_after)
             .field("data_key", &self.data_key)
             .finish_non_exhaustive()
     }

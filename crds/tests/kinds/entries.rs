@@ -253,6 +253,30 @@ fn a_data_key_is_whole() {
 }
 
 #[test]
+fn a_data_key_says_when_it_was_made_and_what_the_values_were_before() {
+    let made = |created: &str, from: &str, to: &str| {
+        apply(json!({"dataKey": {
+            "provider": "default", "keyId": "k", "id": "0".repeat(32), "wrapped": "AAAA",
+            "rekey": 1, "created": created, "resealed": {"from": from, "to": to},
+        }}))
+    };
+    let (time, revision) = ("2026-11-27T00:00:00Z", "0123456789abcdef");
+    accepted(made(time, revision, revision));
+    refused(made(time, "0123456789abcde", revision), &["resealed.from"]);
+    refused(made(time, revision, "0123456789ABCDEF"), &["resealed.to"]);
+}
+
+#[test]
+fn the_greatest_age_of_a_data_key_is_a_length_of_time() {
+    for span in ["90s", "15m", "12h", "90d", "99999d"] {
+        accepted(apply(json!({"rekeyAfter": span})));
+    }
+    for span in ["", "90", "0d", "1.5h", "-1d", "1w", "100000d"] {
+        refused(apply(json!({"rekeyAfter": span})), &["spec.rekeyAfter"]);
+    }
+}
+
+#[test]
 fn small_fields_have_their_limits() {
     accepted(apply(json!({"description": "x".repeat(1024)})));
     refused(

@@ -78,3 +78,41 @@ fn a_mutable_vault_may_change_and_become_immutable() {
         accepted(change(old, json!({})));
     }
 }
+
+/// Sealed under this data key.
+fn under(id: char, data: Value) -> Value {
+    let mut spec = with("data", data);
+    spec["dataKey"] = json!({
+        "provider": "default", "keyId": "k", "id": id.to_string().repeat(32), "wrapped": "x",
+        "rekey": 0,
+    });
+    spec
+}
+
+#[test]
+fn an_immutable_vault_may_be_sealed_anew_under_a_new_data_key() {
+    let old = under('a', json!({"a": "sv1:AAAA", "c": "sv1:AAAA"}));
+    let new = json!({"a": "sv1:BBBB", "c": "sv1:CCCC"});
+    accepted(change(old.clone(), under('b', new.clone())));
+    let refused_for = |new: Value| refused(change(old.clone(), new), &["the vault is immutable"]);
+    // The same data key, or none.
+    refused_for(under('a', new.clone()));
+    refused_for(with("data", new.clone()));
+    // Other names.
+    refused_for(under('b', json!({"a": "sv1:BBBB"})));
+    refused_for(under('b', json!({"a": "sv1:BBBB", "d": "sv1:CCCC"})));
+    let more = json!({"a": "sv1:BBBB", "c": "sv1:CCCC", "d": "sv1:DDDD"});
+    refused_for(under('b', more));
+    // Something else beside.
+    for (field, value) in [
+        ("binaryData", json!({"d": "sv1:DDDD"})),
+        ("publicData", json!({"b": CANARY})),
+        ("files", json!([{"entry": "a", "path": "y"}])),
+        ("fileDefaults", json!({"uid": 2})),
+        ("immutable", json!(false)),
+    ] {
+        let mut spec = under('b', new.clone());
+        spec[field] = value;
+        refused_for(spec);
+    }
+}
