@@ -19,7 +19,7 @@ const SEALED: &str = "(sealed)";
 const OPAQUE_COPIES: [&str; 2] = ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"];
 
 /// The fields of `spec` that hold no secret: all but `data` and `binaryData`.
-pub(crate) const READABLE: [&str; 11] = [
+pub(crate) const READABLE: [&str; 12] = [
     "access",
     "dataKey",
     "description",
@@ -31,6 +31,7 @@ pub(crate) const READABLE: [&str; 11] = [
     "onDelete",
     "publicBinaryData",
     "publicData",
+    "rekeyAfter",
 ];
 
 /// Values shorter than this are only looked for as a whole JSON string: the letter "a" is in every

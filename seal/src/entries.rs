@@ -17,6 +17,16 @@ pub(crate) struct Entry<'a> {
     pub(crate) stored: Option<Envelope>,
 }
 
+impl Entry<'_> {
+    /// The refusal of an envelope that is not this entry's.
+    pub(crate) fn foreign(&self) -> Refusal {
+        Refusal::ForeignEnvelope {
+            map: self.map.field(),
+            entry: self.name.to_owned(),
+        }
+    }
+}
+
 /// The two maps whose values are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretMap {

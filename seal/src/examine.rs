@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use secretvault_crds::limits::MAX_ENTRIES;
 use secretvault_crds::{DataKey, SecretVault, SecretVaultSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Refusal;
 use crate::annotations::refuse_unreadable_copies;
 use crate::entries::{Entry, Sealable, read_entries};
+use crate::need::{Settings, key_need};
+use crate::{KeyNeed, Refusal, Wish};
 
 /// The parts of a `SecretVault` object that sealing looks at. Values may be plain: no `Debug`.
 #[derive(Clone, Copy)]
@@ -34,34 +36,17 @@ impl<'a> Manifest<'a> {
 
 /// What a manifest needs before it can be sealed.
 pub struct Examined<'a> {
+    pub(crate) stored: Option<Manifest<'a>>,
     pub(crate) incoming: Manifest<'a>,
     pub(crate) entries: Vec<Entry<'a>>,
     pub(crate) fresh_envelopes: bool,
+    /// The stored object says that its values cannot change.
+    pub(crate) immutable: bool,
     pub(crate) stored_data_key: Option<DataKey>,
     pub(crate) incoming_data_key: Option<DataKey>,
+    pub(crate) now: Timestamp,
     need: KeyNeed,
     rights: Rights,
-}
-
-/// The data key that sealing needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyNeed {
-    /// The incoming wrapped key differs from the stored one: both must open to the same key.
-    Compare {
-        /// The wrapped key of the manifest.
-        incoming: DataKey,
-        /// The wrapped key of the stored object, which stays.
-        stored: DataKey,
-    },
-    /// A new data key, wrapped by this provider.
-    New {
-        /// The key provider's name.
-        provider: String,
-    },
-    /// No key: every secret entry is stored already, byte for byte, or there is none.
-    Nothing,
-    /// This wrapped key: the stored one, or one that a backup brings along.
-    Unwrap(DataKey),
 }
 
 /// What the requester must be allowed to do, beyond create and update.
@@ -85,6 +70,17 @@ impl<'a> Examined<'a> {
     pub fn rights(&self) -> Rights {
         self.rights
     }
+
+    /// The provider that must be one for vaults of this namespace: the one that is about to wrap a
+    /// data key, or whose wrapped data key comes in. What is stored is not judged again.
+    #[must_use]
+    pub fn judged_provider(&self) -> Option<&str> {
+        match &self.need {
+            KeyNeed::New { provider } | KeyNeed::Reseal { provider, .. } => Some(provider),
+            KeyNeed::Unwrap(key) if self.stored_data_key.is_none() => Some(&key.provider),
+            KeyNeed::Compare { .. } | KeyNeed::Nothing | KeyNeed::Unwrap(_) => None,
+        }
+    }
 }
 
 /// Compares an incoming manifest with the stored object.
@@ -94,6 +90,7 @@ impl<'a> Examined<'a> {
 pub fn examine<'a>(
     stored: Option<Manifest<'a>>,
     incoming: Manifest<'a>,
+    wish: &Wish<'_>,
 ) -> Result<Examined<'a>, Refusal> {
     if incoming.name.is_empty() {
         return Err(Refusal::GeneratedName);
@@ -105,39 +102,22 @@ pub fn examine<'a>(
     let stored_settings = stored
         .map(|stored| Settings::read(stored.spec))
         .transpose()?;
-    let need = key_need(stored_settings.as_ref(), &settings, &entries)?;
+    let need = key_need(stored_settings.as_ref(), &settings, &entries, wish)?;
     let rights = rights(stored, incoming, &need, &entries);
     Ok(Examined {
+        stored,
         incoming,
         entries,
         fresh_envelopes: settings.fresh_envelopes,
+        immutable: stored_settings
+            .as_ref()
+            .is_some_and(|stored| stored.immutable == Some(true)),
         stored_data_key: stored_settings.and_then(|stored| stored.data_key),
         incoming_data_key: settings.data_key,
+        now: wish.now,
         need,
         rights,
     })
-}
-
-/// The few fields of `spec` that decide about keys.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Settings {
-    #[serde(default = "default_provider")]
-    key_provider: String,
-    #[serde(default)]
-    fresh_envelopes: bool,
-    data_key: Option<DataKey>,
-}
-
-impl Settings {
-    fn read(spec: &Value) -> Result<Self, Refusal> {
-        // serde's message could quote a value: the schema tells the requester what is wrong.
-        Self::deserialize(spec).map_err(|_| Refusal::Spec)
-    }
-}
-
-fn default_provider() -> String {
-    secretvault_crds::api::DEFAULT_KEY_PROVIDER.to_owned()
 }
 
 /// Refuses what could be stored but never mounted, so that it is told to whoever applies it.
@@ -172,66 +152,36 @@ fn surplus<'a>(stored: Option<Manifest<'_>>, incoming: Manifest<'a>) -> &'a str 
         .unwrap_or_default()
 }
 
-fn key_need(
-    stored: Option<&Settings>,
-    incoming: &Settings,
-    entries: &[Entry<'_>],
-) -> Result<KeyNeed, Refusal> {
-    let untouched = entries
-        .iter()
-        .all(|entry| matches!(entry.sealable, Sealable::Stored));
-    let stored_key = stored.and_then(|stored| stored.data_key.as_ref());
-    refuse_moved_provider(stored, incoming)?;
-    match (stored_key, &incoming.data_key) {
-        (Some(stored), Some(incoming)) if stored != incoming => {
-            if stored.id != incoming.id {
-                return Err(Refusal::ForeignDataKey);
-            }
-            Ok(KeyNeed::Compare {
-                incoming: incoming.clone(),
-                stored: stored.clone(),
-            })
-        }
-        (Some(_), _) if untouched => Ok(KeyNeed::Nothing),
-        (Some(stored), _) => Ok(KeyNeed::Unwrap(stored.clone())),
-        (None, Some(incoming)) => Ok(KeyNeed::Unwrap(incoming.clone())),
-        (None, None) if entries.is_empty() => Ok(KeyNeed::Nothing),
-        (None, None) => Ok(KeyNeed::New {
-            provider: incoming.key_provider.clone(),
-        }),
-    }
-}
-
-fn refuse_moved_provider(stored: Option<&Settings>, incoming: &Settings) -> Result<(), Refusal> {
-    match stored {
-        Some(stored)
-            if stored.data_key.is_some() && stored.key_provider != incoming.key_provider =>
-        {
-            Err(Refusal::KeyProviderChanged {
-                from: stored.key_provider.clone(),
-            })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
 fn rights(
     stored: Option<Manifest<'_>>,
     incoming: Manifest<'_>,
     need: &KeyNeed,
     entries: &[Entry<'_>],
 ) -> Rights {
-    let foreign_envelope = entries
-        .iter()
-        .any(|entry| matches!(entry.sealable, Sealable::Envelope(_)));
-    let foreign_key = match need {
-        KeyNeed::Compare { .. } => true,
-        KeyNeed::Unwrap(_) => stored.is_none_or(|stored| stored.spec.get("dataKey").is_none()),
-        KeyNeed::New { .. } | KeyNeed::Nothing => false,
+    let foreign_envelope = || {
+        entries
+            .iter()
+            .any(|entry| matches!(entry.sealable, Sealable::Envelope(_)))
+    };
+    let restore = match need {
+        KeyNeed::Compare { adopt, .. } => !adopt || foreign_envelope(),
+        KeyNeed::Unwrap(_) => {
+            foreign_envelope() || stored.is_none_or(|stored| stored.spec.get("dataKey").is_none())
+        }
+        // A reseal needs no right beyond update. Nothing comes in by it that was not there: the new
+        // data key is made here, and the stored one opens only what is stored. Whoever may update
+        // the vault could as well apply every value anew. What a data key that is brought along
+        // opens must be the stored value, so there is nothing to restore.
+        KeyNeed::Reseal {
+            brought: Some(_), ..
+        } => false,
+        KeyNeed::New { .. } | KeyNeed::Nothing | KeyNeed::Reseal { brought: None, .. } => {
+            foreign_envelope()
+        }
     };
     Rights {
         manage: stored.is_some_and(|stored| who_may(stored.spec) != who_may(incoming.spec)),
-        restore: foreign_envelope || foreign_key,
+        restore,
     }
 }
 

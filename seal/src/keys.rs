@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
-use secretvault_crds::DataKey;
+use jiff::Timestamp;
+use secretvault_crds::{DataKey, whole_second};
 use secretvault_envelope::{Dek, DekId, VaultBinding};
 use subtle::ConstantTimeEq as _;
 
+use crate::sealing::{FormerKeys, Opener};
 use crate::{Examined, KeyNeed, OpenedKey, Refusal};
 
 /// The key providers that sealing can ask.
@@ -118,13 +120,48 @@ impl Examined<'_> {
             name: self.incoming.name,
         };
         match self.need() {
-            KeyNeed::Compare { incoming, stored } => {
-                vault.same(providers, incoming, stored).await.map(Some)
+            KeyNeed::Compare {
+                adopt,
+                incoming,
+                stored,
+            } => {
+                let same = vault.same(providers, incoming, stored).await?;
+                Ok(Some(same.adopting(*adopt, incoming)))
             }
-            KeyNeed::New { provider } => vault.new_key(providers, provider).await.map(Some),
+            KeyNeed::New { provider } => {
+                let key = vault.new_key(providers, provider, self.now).await?;
+                Ok(Some(key))
+            }
             KeyNeed::Nothing => Ok(None),
-            KeyNeed::Unwrap(data_key) => vault.open(providers, data_key).await.map(Some),
+            KeyNeed::Reseal {
+                brought,
+                provider,
+                rekey,
+                stored,
+            } => {
+                let former = vault.former(providers, stored, brought.as_ref()).await?;
+                let mut key = vault.new_key(providers, provider, self.now).await?;
+                key.data_key.rekey = *rekey;
+                key.former = Some(former);
+                Ok(Some(key))
+            }
+            KeyNeed::Unwrap(stored) if self.stored_data_key.is_some() => {
+                vault.open_stored(providers, stored).await.map(Some)
+            }
+            KeyNeed::Unwrap(incoming) => vault.open(providers, incoming).await.map(Some),
         }
+    }
+}
+
+impl OpenedKey {
+    /// The same key in the wrapping of `incoming`, if that is to be taken. What is ours to say of
+    /// the key stays as it is stored.
+    fn adopting(mut self, adopt: bool, incoming: &DataKey) -> Self {
+        if adopt {
+            self.data_key.key_id.clone_from(&incoming.key_id);
+            self.data_key.wrapped.clone_from(&incoming.wrapped);
+        }
+        self
     }
 }
 
@@ -149,9 +186,24 @@ impl Vault<'_> {
                 dek,
                 data_key: data_key.clone(),
                 scope: provider.scope().to_owned(),
+                former: None,
             }),
             None => Err(NoKey::Refused(Refusal::ForeignDataKey)),
         }
+    }
+
+    /// Like [`Self::open`], for the key that is stored: that it does not open is not the manifest's
+    /// fault.
+    async fn open_stored<P: KeyProviders>(
+        &self,
+        providers: &P,
+        stored: &DataKey,
+    ) -> Result<OpenedKey, NoKey<ErrorOf<P>>> {
+        let opened = self.open(providers, stored).await;
+        opened.map_err(|error| match error {
+            NoKey::Refused(Refusal::ForeignDataKey) => NoKey::Refused(Refusal::DamagedDataKey),
+            NoKey::Provider(_) | NoKey::Refused(_) => error,
+        })
     }
 
     /// Opens both wrapped keys and accepts the incoming one only if it is the stored one.
@@ -162,7 +214,7 @@ impl Vault<'_> {
         stored: &DataKey,
     ) -> Result<OpenedKey, NoKey<ErrorOf<P>>> {
         let incoming = self.open(providers, incoming).await?;
-        let stored = self.open(providers, stored).await?;
+        let stored = self.open_stored(providers, stored).await?;
         if bool::from(incoming.dek.ct_eq(&stored.dek)) {
             Ok(stored)
         } else {
@@ -170,10 +222,29 @@ impl Vault<'_> {
         }
     }
 
+    /// What a reseal opens with.
+    async fn former<P: KeyProviders>(
+        &self,
+        providers: &P,
+        stored: &DataKey,
+        brought: Option<&DataKey>,
+    ) -> Result<FormerKeys, NoKey<ErrorOf<P>>> {
+        let stored = self.open_stored(providers, stored).await?;
+        let brought = match brought {
+            Some(key) => Some(Opener::from(self.open(providers, key).await?)),
+            None => None,
+        };
+        Ok(FormerKeys {
+            stored: stored.into(),
+            brought,
+        })
+    }
+
     async fn new_key<P: KeyProviders>(
         &self,
         providers: &P,
         name: &str,
+        now: Timestamp,
     ) -> Result<OpenedKey, NoKey<ErrorOf<P>>> {
         let provider = providers.find(name).await.map_err(NoKey::Provider)?;
         let made = Dek::generate().and_then(|dek| Ok((dek, DekId::generate()?)));
@@ -187,11 +258,14 @@ impl Vault<'_> {
             id: id.to_string(),
             wrapped: wrapped.wrapped,
             rekey: 0,
+            created: Some(whole_second(now)),
+            resealed: None,
         };
         Ok(OpenedKey {
             dek,
             data_key,
             scope: provider.scope().to_owned(),
+            former: None,
         })
     }
 

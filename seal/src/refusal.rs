@@ -1,6 +1,8 @@
 use secretvault_crds::ParseError;
 use secretvault_crds::limits::{MAX_ENTRIES, MAX_OBJECT, MAX_SEALED_TOTAL, MAX_VALUE};
 
+use crate::need::MAX_REKEY_STEP;
+
 /// Why a manifest cannot be sealed. Every message names the field and the remedy, never a value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -30,6 +32,23 @@ pub enum Refusal {
         "spec.binaryData[{entry}] is not base64 (RFC 4648 section 4, padded, one line): encode it with `base64 -w0`, or put text in spec.data"
     )]
     BinaryDataNotBase64 {
+        /// The entry.
+        entry: String,
+    },
+    /// The stored data key does not open.
+    #[error(
+        "the stored spec.dataKey does not open: restore the vault and the keys of its KeyProvider from \
+         one and the same backup"
+    )]
+    DamagedDataKey,
+    /// A stored envelope does not open, so that it cannot be sealed anew.
+    #[error(
+        "spec.{map}[{entry}] is stored as an envelope that does not open, so that it cannot be sealed \
+         anew: apply its value anew, take the entry out, or restore the vault; nothing was changed"
+    )]
+    DamagedEntry {
+        /// `data` or `binaryData`.
+        map: &'static str,
         /// The entry.
         entry: String,
     },
@@ -63,13 +82,16 @@ pub enum Refusal {
         "metadata.generateName is not supported: envelopes are bound to the vault's name; set metadata.name"
     )]
     GeneratedName,
-    /// The vault's key provider changed.
+    /// Another value for an immutable vault, in a request that seals it anew.
     #[error(
-        "spec.keyProvider cannot be changed from {from}: moving a vault between key providers is not supported by this version"
+        "spec.{map}[{entry}] is not the stored value, and the vault is immutable: its values can be \
+         sealed anew, but not changed; leave spec.{map} as it is stored, or create another vault"
     )]
-    KeyProviderChanged {
-        /// The provider of the stored data key.
-        from: String,
+    ImmutableValue {
+        /// `data` or `binaryData`.
+        map: &'static str,
+        /// The entry.
+        entry: String,
     },
     /// The last-applied annotation is not a manifest.
     #[error(
@@ -95,6 +117,12 @@ pub enum Refusal {
     /// The operating system gives no randomness.
     #[error("the operating system gave no random bytes: try again")]
     Randomness,
+    /// The counter of data keys jumps.
+    #[error(
+        "spec.dataKey.rekey is raised by more than {MAX_REKEY_STEP}: raise it by one for a new data \
+         key; it is never lowered, and once at its end it could not be raised again"
+    )]
+    RekeyTooFar,
     /// A value sealed for Git.
     #[error(
         "spec.{map}[{entry}] is sealed for Git (git1:…), which this version cannot open: give the plain value (a text that merely starts so goes into spec.binaryData)"
@@ -137,12 +165,14 @@ impl Refusal {
     pub fn field(&self) -> Option<String> {
         match self {
             Self::BinaryDataNotBase64 { entry } => Some(format!("spec.binaryData[{entry}]")),
-            Self::ForeignEnvelope { map, entry }
+            Self::DamagedEntry { map, entry }
+            | Self::ForeignEnvelope { map, entry }
+            | Self::ImmutableValue { map, entry }
             | Self::NotAString { map, entry }
             | Self::SealedForGit { map, entry } => Some(format!("spec.{map}[{entry}]")),
-            Self::ForeignDataKey => Some("spec.dataKey".to_owned()),
+            Self::DamagedDataKey | Self::ForeignDataKey => Some("spec.dataKey".to_owned()),
             Self::GeneratedName => Some("metadata.generateName".to_owned()),
-            Self::KeyProviderChanged { .. } => Some("spec.keyProvider".to_owned()),
+            Self::RekeyTooFar => Some("spec.dataKey.rekey".to_owned()),
             Self::Unusable(error) => Some(error.field.clone()),
             Self::AnnotationHoldsValue { .. }
             | Self::AnnotationKeepsManifest { .. }

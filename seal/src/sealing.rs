@@ -6,20 +6,55 @@ use secretvault_envelope::{Dek, Envelope, Plaintext, SealError, VaultBinding};
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
-use crate::Refusal;
 use crate::annotations::{LAST_APPLIED, scrubbed_last_applied};
 use crate::entries::{Entry, Sealable, SecretMap};
 use crate::examine::Examined;
 use crate::size::check_object;
+use crate::{Manifest, Refusal};
 
 /// A data key that the caller unwrapped or made.
 pub struct OpenedKey {
     /// The key itself.
-    pub dek: Dek,
+    pub(crate) dek: Dek,
     /// Its wrapped form, as the stored object must carry it.
-    pub data_key: DataKey,
+    pub(crate) data_key: DataKey,
     /// The key provider's scope: part of each binding.
-    pub scope: String,
+    pub(crate) scope: String,
+    /// In a reseal, what opens the values that are there.
+    pub(crate) former: Option<FormerKeys>,
+}
+
+/// What opens the values of a vault that gets a new data key.
+pub(crate) struct FormerKeys {
+    /// The stored data key.
+    pub(crate) stored: Opener,
+    /// The data key that the manifest brings.
+    pub(crate) brought: Option<Opener>,
+}
+
+/// A data key that nothing is sealed with any more.
+pub(crate) struct Opener {
+    dek: Dek,
+    scope: String,
+}
+
+impl Opener {
+    pub(crate) fn open(
+        &self,
+        vault: Manifest<'_>,
+        entry: &str,
+        envelope: &Envelope,
+    ) -> Option<Plaintext> {
+        let binding = VaultBinding::new(&self.scope, vault.namespace, vault.name).entry(entry);
+        envelope.open_with_dek(&self.dek, &binding).ok()
+    }
+}
+
+impl From<OpenedKey> for Opener {
+    fn from(key: OpenedKey) -> Self {
+        let OpenedKey { dek, scope, .. } = key;
+        Self { dek, scope }
+    }
 }
 
 /// One change to the manifest: JSON Patch's `add` (RFC 6902 section 4.1), which also replaces.
@@ -32,44 +67,64 @@ pub struct Change {
     pub value: Value,
 }
 
+/// What takes an entry's place.
+pub(crate) struct Sealed {
+    /// The envelope.
+    pub(crate) text: String,
+    /// In a reseal: whether it holds the value that is stored.
+    pub(crate) same: bool,
+}
+
 impl Examined<'_> {
     /// Seals the manifest. `key` is what [`Examined::need`] asked for.
     ///
     /// # Errors
-    /// A foreign envelope, a value that is too large, or no randomness: nothing is half-done then,
-    /// because a manifest with an error is refused as a whole.
+    /// A foreign or damaged envelope, a value that is too large, or no randomness: nothing is
+    /// half-done then, because a manifest with an error is refused as a whole.
     pub fn seal(&self, key: Option<&OpenedKey>) -> Result<Vec<Change>, Refusal> {
         let last_applied = scrubbed_last_applied(self.incoming.annotations)?;
-        let mut changes = self.metadata_changes(key, last_applied.as_deref())?;
+        let mut sealed = Vec::with_capacity(self.entries.len());
         let mut total = 0;
         for entry in &self.entries {
             let envelope = self.sealed(entry, key)?;
-            total += envelope.as_ref().map_or(entry.text.len(), String::len);
+            let text = envelope.as_ref().map(|it| it.text.as_str());
+            total += text.unwrap_or(entry.text).len();
             if total > MAX_SEALED_TOTAL {
                 return Err(Refusal::VaultTooLarge {
                     entry: entry.name.to_owned(),
                 });
             }
-            changes.extend(envelope.map(|envelope| Change::entry(entry, envelope)));
+            sealed.push(envelope);
         }
         let last_applied = last_applied.as_deref();
         check_object(self.incoming, &self.entries, total, last_applied)?;
+        let mut changes = self.metadata_changes(self.data_key(key, &sealed), last_applied)?;
+        let sealed = self.entries.iter().zip(sealed);
+        changes.extend(sealed.filter_map(|(entry, it)| Some(Change::entry(entry, it?.text))));
         Ok(changes)
+    }
+
+    /// The wrapped data key that the object must carry.
+    fn data_key(&self, key: Option<&OpenedKey>, sealed: &[Option<Sealed>]) -> Option<DataKey> {
+        let Some(key) = key else {
+            return self.stored_data_key.clone();
+        };
+        let mut data_key = key.data_key.clone();
+        if key.former.is_some() {
+            data_key.resealed = self.resealed(sealed);
+        }
+        Some(data_key)
     }
 
     fn metadata_changes(
         &self,
-        key: Option<&OpenedKey>,
+        data_key: Option<DataKey>,
         last_applied: Option<&str>,
     ) -> Result<Vec<Change>, Refusal> {
         let mut changes = Vec::new();
-        let data_key = self
-            .stored_data_key
-            .as_ref()
-            .or(key.map(|key| &key.data_key));
-        if let Some(data_key) = data_key.filter(|key| self.incoming_data_key.as_ref() != Some(*key))
+        if let Some(data_key) = data_key.filter(|key| self.incoming_data_key.as_ref() != Some(key))
         {
-            changes.push(Change::new(&["spec", "dataKey"], to_json(data_key)?));
+            changes.push(Change::new(&["spec", "dataKey"], to_json(&data_key)?));
         }
         let given = self.incoming.annotations.get(LAST_APPLIED);
         if let Some(text) = last_applied.filter(|text| given.is_none_or(|given| given != text)) {
@@ -81,52 +136,57 @@ impl Examined<'_> {
         Ok(changes)
     }
 
-    /// The text that takes the entry's place, or `None` where it stays as it is.
+    /// What takes the entry's place, or `None` where it stays as it is.
     fn sealed(
         &self,
         entry: &Entry<'_>,
         key: Option<&OpenedKey>,
-    ) -> Result<Option<String>, Refusal> {
-        let foreign = || Refusal::ForeignEnvelope {
-            map: entry.map.field(),
-            entry: entry.name.to_owned(),
-        };
+    ) -> Result<Option<Sealed>, Refusal> {
+        if let Some((key, former)) = key.and_then(|key| Some((key, key.former.as_ref()?))) {
+            return self.sealed_anew(entry, key, former).map(Some);
+        }
         match (&entry.sealable, key) {
             (Sealable::Stored, _) => Ok(None),
-            (Sealable::Envelope(_) | Sealable::Plain(_), None) => Err(foreign()),
+            (Sealable::Envelope(_) | Sealable::Plain(_), None) => Err(entry.foreign()),
             (Sealable::Envelope(envelope), Some(key)) => {
                 let binding = self.vault(key).entry(entry.name);
-                envelope
-                    .open_with_dek(&key.dek, &binding)
-                    .map_err(|_| foreign())?;
+                let opened = envelope.open_with_dek(&key.dek, &binding);
+                opened.map_err(|_| entry.foreign())?;
                 Ok(None)
             }
             (Sealable::Plain(plaintext), Some(key)) => {
-                self.envelope(entry, plaintext, key).map(Some)
+                self.kept_or_new(entry, plaintext, key).map(Some)
             }
         }
     }
 
-    fn envelope(
+    fn kept_or_new(
         &self,
         entry: &Entry<'_>,
         plaintext: &Plaintext,
         key: &OpenedKey,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Sealed, Refusal> {
         let binding = self.vault(key).entry(entry.name);
         let unchanged = |stored: &&Envelope| {
             stored
                 .open_with_dek(&key.dek, &binding)
                 .is_ok_and(|value| bool::from(value.ct_eq(plaintext)))
         };
-        if let Some(stored) = entry
-            .stored
-            .as_ref()
-            .filter(|_| !self.fresh_envelopes)
-            .filter(unchanged)
-        {
-            return Ok(stored.to_string());
-        }
+        let stored = entry.stored.as_ref().filter(|_| !self.fresh_envelopes);
+        let text = match stored.filter(unchanged) {
+            Some(stored) => stored.to_string(),
+            None => self.envelope(entry, plaintext, key)?,
+        };
+        Ok(Sealed { text, same: false })
+    }
+
+    pub(crate) fn envelope(
+        &self,
+        entry: &Entry<'_>,
+        plaintext: &Plaintext,
+        key: &OpenedKey,
+    ) -> Result<String, Refusal> {
+        let binding = self.vault(key).entry(entry.name);
         match Envelope::seal(&key.dek, &binding, plaintext) {
             Ok(envelope) => Ok(envelope.to_string()),
             Err(SealError::TooLarge { .. }) => Err(Refusal::EntryTooLarge {

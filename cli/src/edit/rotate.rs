@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use secretvault_envelope::{Dek, DekId, Envelope, VaultBinding};
+use jiff::Timestamp;
+use secretvault_envelope::VaultBinding;
 use secretvault_keyring::{KeyId, Keyring};
 use secretvault_seal::KeyProvider;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::say;
 use crate::{
@@ -51,12 +52,11 @@ pub fn rotate(session: &Session, data_keys: bool, retire: bool) -> anyhow::Resul
         }
         let vault = object.reference();
         let rewrapped = if data_keys {
-            reseal(&object, &keys)
+            sealing::reseal(&object, &keys, session.now).map_err(Into::into)
         } else {
-            rewrap(&object, &keys)
+            rewrap(&object, &keys, session.now)
         };
-        let rewrapped = rewrapped.with_context(|| format!("vault {vault} stays as it is"))?;
-        writing.write(&sealing::with_status(rewrapped, &object, session.now)?)?;
+        writing.write(&rewrapped.with_context(|| format!("vault {vault} stays as it is"))?)?;
         say(
             &vault,
             if data_keys {
@@ -109,7 +109,7 @@ fn println(text: &str) {
 }
 
 /// The same data key, wrapped with the primary key.
-fn rewrap(object: &Object, keys: &Keys) -> anyhow::Result<Object> {
+fn rewrap(object: &Object, keys: &Keys, now: Timestamp) -> anyhow::Result<Object> {
     let spec = object.typed()?;
     let data_key = spec.data_key.context("there is no data key")?;
     let vault = object.reference();
@@ -117,35 +117,10 @@ fn rewrap(object: &Object, keys: &Keys) -> anyhow::Result<Object> {
     let dek = keys.open(&binding, &data_key)?;
     let dek = dek.ok_or_else(|| OpenError::DataKey(vault.clone()))?;
     let wrapped = keys.wrap_now(&binding, data_key.id.parse()?, &dek)?;
-    let mut object = object.clone();
-    object.spec["dataKey"]["keyId"] = json!(wrapped.key_id);
-    object.spec["dataKey"]["wrapped"] = json!(wrapped.wrapped);
-    Ok(object)
-}
-
-/// Every value under a new data key.
-fn reseal(object: &Object, keys: &Keys) -> anyhow::Result<Object> {
-    let open = OpenVault::open(object, keys)?;
-    let vault = object.reference();
-    let binding = VaultBinding::new(keys.scope(), &vault.namespace, &vault.name);
-    let (dek, id) = (Dek::generate()?, DekId::generate()?);
-    let mut resealed = object.clone();
-    for map in ["data", "binaryData"] {
-        let entries = resealed.spec.get_mut(map).and_then(Value::as_object_mut);
-        for (entry, text) in entries.into_iter().flatten() {
-            let value = open.value(entry)?.context("an entry is gone")?;
-            let envelope = Envelope::seal(&dek, &binding.entry(entry), &value)?;
-            *text = envelope.to_string().into();
-        }
-    }
-    let wrapped = keys.wrap_now(&binding, id, &dek)?;
-    let key = &mut resealed.spec["dataKey"];
-    let rekey = key["rekey"].as_u64().unwrap_or_default() + 1;
-    key["id"] = json!(id.to_string());
-    key["keyId"] = json!(wrapped.key_id);
-    key["wrapped"] = json!(wrapped.wrapped);
-    key["rekey"] = json!(rekey);
-    Ok(resealed)
+    let mut rewrapped = object.clone();
+    rewrapped.spec["dataKey"]["keyId"] = json!(wrapped.key_id);
+    rewrapped.spec["dataKey"]["wrapped"] = json!(wrapped.wrapped);
+    Ok(sealing::with_status(rewrapped, object, now)?)
 }
 
 fn in_use(vaults: &[Stored]) -> BTreeSet<KeyId> {
