@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo check format lint unit docs deny generate release cluster cluster-down test test-node test-cluster bench
+.PHONY: help demo check format lint unit docs deny generate release cluster cluster-down test test-node test-transit test-cluster bench
 
 CACHE := $(or $(SECRETVAULT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/secretvault)
 CARGO_DENY := $(CACHE)/tools/bin/cargo-deny
@@ -56,6 +56,10 @@ test: ## Everything: check, the volume writer as root, and the real cluster (roo
 
 test-node: ## Tests that need root: the node agent, the volume writer, the launcher, and commands in namespaces, on the real kernel
 	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts --test launcher -- --ignored
+
+test-transit: ## The key providers against a real Transit server on this machine: no root, no cluster
+	@$(TIMED) "OpenBao" tests/bao/install >/dev/null
+	@BAO="$$(tests/bao/install)" $(TIMED) "key providers" cargo test --workspace --locked --test providers -- --include-ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests

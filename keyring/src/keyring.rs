@@ -69,6 +69,19 @@ impl Keyring {
         retired.iter().map(|key| key.id).collect()
     }
 
+    /// Takes out one key. What it wrapped is lost with it.
+    ///
+    /// # Errors
+    /// It is the primary key, or there is none of this id. Then nothing changed.
+    pub fn retire_one(&mut self, id: &KeyId) -> Result<(), RetireError> {
+        if self.primary.id == *id {
+            return Err(RetireError::Primary);
+        }
+        let place = self.others.iter().position(|key| key.id == *id);
+        self.others.remove(place.ok_or(RetireError::Unknown)?);
+        Ok(())
+    }
+
     /// Returns the keyring's own id: the scope of what it wraps.
     pub fn id(&self) -> &str {
         &self.id
@@ -82,6 +95,20 @@ impl Keyring {
     /// Returns the ids of all keys, the primary first.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
         self.keys().map(|key| key.id)
+    }
+
+    /// Returns the ids of all keys and when they were made, the primary first, then by age, the
+    /// youngest first.
+    pub fn keys_made(&self) -> impl Iterator<Item = (KeyId, Timestamp)> {
+        let mut others: Vec<_> = self.others.iter().map(|it| (it.id, it.created)).collect();
+        others.sort_by_key(|(id, created)| (std::cmp::Reverse(*created), *id));
+        let primary = (self.primary.id, self.primary.created);
+        iter::once(primary).chain(others)
+    }
+
+    /// Returns when the key was made that wraps.
+    pub fn primary_created(&self) -> Timestamp {
+        self.primary.created
     }
 
     /// Returns the primary key as base64, for a safe. It is the key itself.
@@ -124,6 +151,17 @@ pub enum RotateError {
     /// No key could be made.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+/// Why a key was not taken out of a keyring.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RetireError {
+    /// It wraps new data keys.
+    #[error("it is the primary key, which wraps new data keys: rotate first")]
+    Primary,
+    /// The keyring has no such key.
+    #[error("the keyring has no such key")]
+    Unknown,
 }
 
 /// Why no keyring was made around one's own key.
@@ -183,6 +221,36 @@ mod tests {
         assert_eq!(keyring.retire(&BTreeSet::new()), [old]);
         assert!(keyring.unwrap(&wrapped.key_id, &wrapped.wrapped).is_err());
         assert_eq!(keyring.key_ids().count(), 1, "the primary stays");
+    }
+
+    #[test]
+    fn one_key_is_retired_and_never_the_primary() {
+        let mut keyring = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+        let first = *keyring.primary_id();
+        keyring.rotate(Timestamp::UNIX_EPOCH).unwrap();
+        let second = *keyring.primary_id();
+        keyring.rotate(Timestamp::UNIX_EPOCH).unwrap();
+        let primary = *keyring.primary_id();
+        assert_eq!(keyring.retire_one(&primary), Err(RetireError::Primary));
+        assert_eq!(keyring.retire_one(&first), Ok(()));
+        assert_eq!(keyring.retire_one(&first), Err(RetireError::Unknown));
+        assert_eq!(keyring.key_ids().collect::<Vec<_>>(), [primary, second]);
+    }
+
+    #[test]
+    fn ages_are_told_with_the_primary_first_and_the_oldest_last() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut keyring = Keyring::generate(at(5)).unwrap();
+        let first = *keyring.primary_id();
+        keyring.rotate(at(9)).unwrap();
+        let second = *keyring.primary_id();
+        keyring.rotate(at(1)).unwrap();
+        let primary = *keyring.primary_id();
+        assert_eq!(
+            keyring.keys_made().collect::<Vec<_>>(),
+            [(primary, at(1)), (second, at(9)), (first, at(5))]
+        );
+        assert_eq!(keyring.primary_created(), at(1));
     }
 
     #[test]

@@ -83,6 +83,6 @@ mod write;
 mod vectors;
 
 pub use key::{InvalidKeyId, InvalidKeyText, KeyId};
-pub use keyring::{ImportError, Keyring, RotateError};
+pub use keyring::{ImportError, Keyring, RetireError, RotateError};
 pub use parse::{KeyringError, MAX_KEYRING_LEN, MAX_KEYS};
 pub use wrap::{MAX_PAYLOAD_LEN, UnwrapError, WrapError, Wrapped};

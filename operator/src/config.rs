@@ -64,6 +64,21 @@ pub enum KeyringCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Takes a key out of a keyring file: whatever is still wrapped with it is lost
+    Retire {
+        /// The keyring file, which is replaced at once
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The id of the key: 16 hexadecimal digits; never the primary one's
+        #[arg(value_name = "KEY_ID")]
+        key_id: String,
+    },
+    /// Makes a new key in a keyring file and has it wrap from now on; the others go on unwrapping
+    Rotate {
+        /// The keyring file, which is replaced at once
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// One layer of settings: what the flags and variables say, or what the file says.
@@ -83,6 +98,10 @@ pub struct Overlay {
     /// Service that clients reach the operator by [default: secretvault-operator]
     #[arg(long, env = "SECRETVAULT_SERVICE_NAME")]
     pub service_name: Option<String>,
+    /// Service account of the operator itself: whose changes of a wrapped data key admission takes
+    /// over [default: secretvault-operator]
+    #[arg(long, env = "SECRETVAULT_SERVICE_ACCOUNT")]
+    pub service_account: Option<String>,
     /// Service account of the node agents [default: secretvault-node-agent]
     #[arg(long, env = "SECRETVAULT_AGENT_SERVICE_ACCOUNT")]
     pub agent_service_account: Option<String>,
@@ -148,6 +167,7 @@ impl Overlay {
             namespace: self.namespace.or(below.namespace),
             pod_name: self.pod_name.or(below.pod_name),
             service_name: self.service_name.or(below.service_name),
+            service_account: self.service_account.or(below.service_account),
             agent_service_account: self.agent_service_account.or(below.agent_service_account),
             launcher_image: self.launcher_image.or(below.launcher_image),
             launcher_pull_policy: self.launcher_pull_policy.or(below.launcher_pull_policy),
@@ -183,6 +203,8 @@ pub struct Settings {
     pub pod_name: String,
     /// Service that the API server and the agents reach the operator by.
     pub service_name: String,
+    /// Service account of the operator itself, in its namespace.
+    pub service_account: String,
     /// Service account of the node agents, in the operator's namespace.
     pub agent_service_account: String,
     /// Image that brings the launcher into pods.
@@ -222,6 +244,7 @@ impl Settings {
             namespace: namespace.ok_or(ConfigError::NoNamespace)?,
             pod_name: pod_name.ok_or(ConfigError::NoPodName)?,
             service_name: text(layer.service_name, "secretvault-operator"),
+            service_account: text(layer.service_account, "secretvault-operator"),
             agent_service_account: text(layer.agent_service_account, "secretvault-node-agent"),
             launcher_image: layer.launcher_image.filter(|image| !image.is_empty()),
             launcher_pull_policy: layer.launcher_pull_policy.unwrap_or_default(),

@@ -1,18 +1,22 @@
 //! `secretvault-operator keyring`: makes, takes in and gives out keyrings, for backup and for
-//! those who bring their own key.
+//! those who bring their own key; rotates and retires the keys of keyring files, which the operator
+//! itself cannot write.
 //!
 //! Keys come from standard input or a file, and go to standard output or a new file of mode 0600.
+//! A file that is changed is replaced at once: whoever reads it finds the old or the new one.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use secretvault_envelope::RandomError;
-use secretvault_keyring::{ImportError, Keyring, KeyringError, MAX_KEYRING_LEN};
+use secretvault_keyring::{
+    ImportError, InvalidKeyId, Keyring, KeyringError, MAX_KEYRING_LEN, RetireError, RotateError,
+};
 use zeroize::Zeroizing;
 
 use crate::config::KeyringCommand;
@@ -35,7 +39,91 @@ pub fn execute(command: &KeyringCommand) -> Result<(), KeyringCommandError> {
             let keyring = Keyring::import_base64(read(file.as_deref())?.trim(), Timestamp::now())?;
             write(out.as_deref(), &keyring.to_json())
         }
+        KeyringCommand::Retire { file, key_id } => retire(file, key_id),
+        KeyringCommand::Rotate { file } => rotate(file, Timestamp::now()),
     }
+}
+
+fn rotate(path: &Path, now: Timestamp) -> Result<(), KeyringCommandError> {
+    let mut keyring = Keyring::parse(&read(Some(path))?)?;
+    keyring.rotate(now)?;
+    replace(path, &keyring.to_json())?;
+    say(&format!(
+        "key {} wraps from now on. The operator sees it within seconds and wraps all data keys with it.\n\
+         Back up the file now: without the new key, what it wraps is lost.\n\
+         Keep the others until the KeyProvider's condition KeyCurrent is True.",
+        keyring.primary_id()
+    ));
+    Ok(())
+}
+
+fn retire(path: &Path, key_id: &str) -> Result<(), KeyringCommandError> {
+    let id = key_id.parse()?;
+    let mut keyring = Keyring::parse(&read(Some(path))?)?;
+    let refused = |reason| KeyringCommandError::Retire {
+        key_id: key_id.to_owned(),
+        reason,
+    };
+    keyring.retire_one(&id).map_err(refused)?;
+    replace(path, &keyring.to_json())?;
+    say(&format!(
+        "key {id} is no longer in the file. WARNING: whatever is still wrapped with it cannot be opened any more.\n\
+         This command sees no vaults. Look at status.keys of the KeyProvider: if a vault needs the key, put the file's backup\n\
+         in place again. Backups of vaults that were made before may need it for ever: keep that file with them."
+    ));
+    Ok(())
+}
+
+/// For a person. A terminal that is gone is no reason to fail.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Puts a text in the place of a file's: written beside it, synced, renamed. It keeps its owner, so
+/// that the operator can read it still, and nobody but owner and group may.
+fn replace(path: &Path, text: &str) -> Result<(), KeyringCommandError> {
+    let unwritten = |source| KeyringCommandError::Write {
+        place: path.display().to_string(),
+        source,
+    };
+    // What a link leads to is replaced, and not the link.
+    let path = fs::canonicalize(path).map_err(unwritten)?;
+    let next = beside(&path);
+    let replaced = write_beside(&path, &next, text).and_then(|()| fs::rename(&next, &path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&next);
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    replaced
+        .and_then(|()| File::open(directory)?.sync_all())
+        .map_err(unwritten)
+}
+
+fn write_beside(path: &Path, next: &Path, text: &str) -> io::Result<()> {
+    let before = fs::metadata(path)?;
+    // One that a crash has left would be in the way.
+    match fs::remove_file(next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(next)?;
+    let owner = file.metadata()?;
+    if (owner.uid(), owner.gid()) != (before.uid(), before.gid()) {
+        fchown(&file, Some(before.uid()), Some(before.gid()))?;
+    }
+    let mode = (before.mode() & OWNER_AND_GROUP) | OWNER_READS;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.unfinished"))
 }
 
 /// Reads a text no longer than a keyring may be, without a copy that is not wiped.
@@ -106,6 +194,9 @@ pub enum KeyringCommandError {
         /// The file.
         path: PathBuf,
     },
+    /// The key's id is none.
+    #[error(transparent)]
+    Id(#[from] InvalidKeyId),
     /// The key that was brought is none.
     #[error("the key cannot be imported")]
     Import(#[from] ImportError),
@@ -123,6 +214,18 @@ pub enum KeyringCommandError {
         /// What the system says.
         source: io::Error,
     },
+    /// The key cannot be taken out.
+    #[error("key {key_id} was not retired, and the file is as it was")]
+    Retire {
+        /// The key's id.
+        key_id: String,
+        /// Why.
+        #[source]
+        reason: RetireError,
+    },
+    /// The keyring takes no further key.
+    #[error("the keyring was not rotated, and the file is as it was")]
+    Rotate(#[from] RotateError),
     /// The input is longer than any keyring.
     #[error("{place} holds more than a keyring may: {MAX_KEYRING_LEN} bytes")]
     TooLong {
@@ -139,80 +242,8 @@ pub enum KeyringCommandError {
     },
 }
 
+const OWNER_AND_GROUP: u32 = 0o660;
+const OWNER_READS: u32 = 0o400;
+
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
-
-    use super::*;
-
-    fn generate(out: &Path) -> Result<(), KeyringCommandError> {
-        execute(&KeyringCommand::Generate {
-            out: Some(out.to_owned()),
-        })
-    }
-
-    #[test]
-    fn a_generated_keyring_is_for_its_owner_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keyring");
-        generate(&path).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert!(Keyring::parse(&fs::read_to_string(&path).unwrap()).is_ok());
-    }
-
-    #[test]
-    fn an_existing_file_is_never_overwritten() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keyring");
-        generate(&path).unwrap();
-        let before = fs::read(&path).unwrap();
-        assert!(matches!(
-            generate(&path),
-            Err(KeyringCommandError::Exists { .. })
-        ));
-        assert_eq!(fs::read(&path).unwrap(), before);
-    }
-
-    #[test]
-    fn an_imported_key_is_the_primary_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let (key, out) = (
-            directory.path().join("key"),
-            directory.path().join("keyring"),
-        );
-        let brought = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        fs::write(&key, format!("{brought}\n")).unwrap();
-        execute(&KeyringCommand::Import {
-            file: Some(key),
-            out: Some(out.clone()),
-        })
-        .unwrap();
-        let keyring = Keyring::parse(&fs::read_to_string(out).unwrap()).unwrap();
-        assert_eq!(keyring.export_primary().as_str(), brought);
-    }
-
-    #[test]
-    fn a_key_of_another_length_is_refused_without_being_shown() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = directory.path().join("key");
-        fs::write(&key, "c2hvcnQ=").unwrap();
-        let error = execute(&KeyringCommand::Import {
-            file: Some(key),
-            out: None,
-        })
-        .unwrap_err();
-        assert!(!format!("{:#}", anyhow::Error::from(error)).contains("c2hvcnQ"));
-    }
-
-    #[test]
-    fn more_than_a_keyring_may_hold_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("keyring");
-        fs::write(&file, " ".repeat(MAX_KEYRING_LEN + 1)).unwrap();
-        let error = execute(&KeyringCommand::Export { file: Some(file) }).unwrap_err();
-        assert!(matches!(error, KeyringCommandError::TooLong { .. }));
-    }
-}
+mod tests;

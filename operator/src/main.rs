@@ -1,12 +1,18 @@
 //! The operator's process.
 
-use std::process::ExitCode;
+use std::{alloc::System, process::ExitCode};
 
 use clap::Parser;
 use secretvault_operator::{
     config::{Cli, Command},
     keyring_command, process, run,
 };
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory that is given back: the Transit client and the TLS and JSON layers hold tokens
+/// and data keys in plain strings and buffers.
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

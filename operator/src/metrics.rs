@@ -1,6 +1,8 @@
 //! Every metric, with labels from closed sets only: a name or an error's text is no label, for it
 //! would be without bound, and could tell more than the reader of metrics may know.
 
+mod states;
+
 use axum::{http::header, response::IntoResponse};
 use jiff::Timestamp;
 use prometheus_client::{
@@ -9,7 +11,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{admission::WebhookMetrics, controller::RestartMetrics, release::ReleaseMetrics};
+pub use self::states::{KeyProviderState, VaultState};
+use crate::{
+    admission::WebhookMetrics,
+    controller::{RestartMetrics, RotationMetrics},
+    release::ReleaseMetrics,
+};
 
 /// All metric families. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +174,8 @@ pub struct ControllerMetrics {
     reconciles: Family<ReconcileLabels, Counter>,
     /// Of restarts.
     pub restarts: RestartMetrics,
+    /// Of keys that are rotated and vaults that follow.
+    pub rotation: RotationMetrics,
     vaults: Family<VaultLabels, Gauge>,
 }
 
@@ -176,6 +185,7 @@ impl ControllerMetrics {
         self.leader.set(i64::from(leads));
         self.key_providers_are(&[]);
         self.restarts.queue_is(0, 0);
+        self.rotation.nothing_is_seen();
         self.vaults_are(&[]);
     }
 
@@ -225,6 +235,7 @@ impl ControllerMetrics {
             self.reconciles.clone(),
         );
         self.restarts.register(registry);
+        self.rotation.register(registry);
         registry.register(
             "vaults",
             "Vaults by their state, as the leader sees them",
@@ -241,56 +252,6 @@ struct KeyProviderLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct VaultLabels {
     state: VaultState,
-}
-
-/// How a key provider is: the reason of its condition `Ready`.
-#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
-pub enum KeyProviderState {
-    /// Its keyring's file cannot be read.
-    FileUnreadable,
-    /// Its keyring is none.
-    KeyringInvalid,
-    /// Its keyring is not there.
-    KeyringMissing,
-    /// It can wrap and unwrap.
-    KeyringReady,
-    /// What it is cannot be told: the API server does not answer.
-    Unknown,
-    /// This version does not know its kind.
-    Unsupported,
-}
-
-impl KeyProviderState {
-    const ALL: [Self; 6] = [
-        Self::FileUnreadable,
-        Self::KeyringInvalid,
-        Self::KeyringMissing,
-        Self::KeyringReady,
-        Self::Unknown,
-        Self::Unsupported,
-    ];
-}
-
-/// How a vault is: the reason of its condition `Ready`.
-#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
-pub enum VaultState {
-    /// Some entry does not open.
-    Damaged,
-    /// It has no entries.
-    Empty,
-    /// Its key cannot be had.
-    KeyUnavailable,
-    /// Every secret entry opens.
-    Sealed,
-}
-
-impl VaultState {
-    const ALL: [Self; 4] = [
-        Self::Damaged,
-        Self::Empty,
-        Self::KeyUnavailable,
-        Self::Sealed,
-    ];
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -350,6 +311,28 @@ mod tests {
         assert!(text.contains(r#"secretvault_open_connections{server="Webhook"} 1"#));
         drop(open);
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Of those that show before anything was counted, which leaves few out.
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../docs/metrics.md");
+        let text = {
+            let mut text = String::new();
+            encode(&mut text, &Metrics::default().registry()).unwrap();
+            text
+        };
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut count = 0;
+        for name in names {
+            let (name, kind) = name.split_once(' ').unwrap();
+            assert!(
+                page.contains(&format!("| `{name}` | {kind} |")),
+                "{name} {kind}"
+            );
+            count += 1;
+        }
+        assert!(count > 5, "{text}");
     }
 
     #[test]

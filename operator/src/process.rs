@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tracing::error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// Keeps keys and values from leaving this process by the kernel's hand: no core dump, and no
 /// other process of the same user may read its memory.
@@ -37,12 +37,25 @@ pub fn hide_panics() {
     }));
 }
 
+/// The filter of the log, without the libraries that write down what they get: the Transit client
+/// logs a server's errors, and would log requests and answers.
+///
+/// # Errors
+/// Fails when the filter is malformed.
+pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let mut filter = EnvFilter::builder().parse(text)?;
+    for library in ["rustify=off", "vaultrs=off"] {
+        filter = filter.add_directive(library.parse()?);
+    }
+    Ok(filter)
+}
+
 /// Logs JSON lines to standard error.
 ///
 /// # Errors
 /// Fails when the filter is malformed.
-pub fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+pub fn log(text: &str) -> Result<(), ParseError> {
+    let filter = filter(text)?;
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -74,6 +87,16 @@ mod tests {
         harden().unwrap();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
+
+    #[test]
+    fn the_transit_client_is_silent_whatever_the_filter_says() {
+        for text in ["warn", "trace", "vaultrs=trace,rustify=trace"] {
+            let filter = filter(text).unwrap().to_string();
+            assert!(filter.contains("vaultrs=off"), "{filter}");
+            assert!(filter.contains("rustify=off"), "{filter}");
+            assert!(!filter.contains("vaultrs=trace"), "{filter}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
     keys::{self, Providers},
     metrics::{Metrics, ServerName},
     process,
-    release::{self, Audit},
+    release::{self, Audit, identity::service_account_user},
     serve::{Server, listen},
     tls::{AuthorityStore, HandleKeys, Keeper, ServingCertificate, server_config, service_names},
     vaults::Vaults,
@@ -73,6 +73,7 @@ struct Operator {
     settings: Settings,
     client: Client,
     lease_client: Client,
+    once_client: Client,
     metrics: Metrics,
     /// What this replica knows of the key providers.
     providers: Providers,
@@ -107,6 +108,7 @@ impl Operator {
             authority_told: watch::Sender::new(false),
             settings,
             lease_client: Client::try_from(impatient(config.clone()))?,
+            once_client: Client::try_from(once(config.clone()))?,
             client: Client::try_from(config)?,
             metrics: Metrics::default(),
             providers: Providers::new(),
@@ -204,6 +206,7 @@ impl Operator {
         let controllers = Controllers {
             client: self.client.clone(),
             lease_client: self.lease_client.clone(),
+            once_client: self.once_client.clone(),
             settings: self.settings.clone(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
@@ -213,11 +216,17 @@ impl Operator {
     }
 
     fn webhook(&self) -> Webhook {
-        Webhook::new(
+        let webhook = Webhook::new(
             self.client.clone(),
             self.providers.clone(),
             self.metrics.webhook.clone(),
-        )
+        );
+        let Settings {
+            namespace,
+            service_account,
+            ..
+        } = &self.settings;
+        webhook.operated_by(service_account_user(namespace, service_account))
     }
 
     fn pod_webhook(&self) -> PodWebhook {
@@ -331,6 +340,13 @@ impl Operator {
 fn impatient(mut config: Config) -> Config {
     config.read_timeout = Some(ANSWER);
     config.reset_reader_on_write = true;
+    config
+}
+
+/// For requests whose sender knows when to try again. By itself, the client would do so for minutes
+/// where our own webhook refuses for want of a key, and keep the reason to itself.
+fn once(mut config: Config) -> Config {
+    config.default_retry = false;
     config
 }
 

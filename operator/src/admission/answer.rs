@@ -6,7 +6,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube::core::response::{Status, StatusCause, StatusDetails};
 use secretvault_seal::{Change, NoKey, Refusal};
 
-use crate::keys::KeyError;
+use crate::keys::{KeyError, NamespaceUnknown};
 
 /// Why a request is not admitted.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +26,20 @@ pub(crate) enum Denied {
     /// No key, so nothing can be sealed.
     #[error("no usable key: {0}")]
     Key(#[from] KeyError),
+    /// What decides about the key provider could not be read.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceUnknown),
+    /// The key provider is not for this namespace.
+    #[error(
+        "spec.keyProvider: KeyProvider {provider} may not wrap the data keys of vaults in namespace {namespace} (its spec.allowedNamespaces): name another one in spec.keyProvider, or ask who administers the cluster to allow the namespace"
+    )]
+    NotAllowed { provider: String, namespace: String },
     /// The manifest cannot be sealed.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// Something that was asked did not answer in time.
+    #[error("sealing took too long: the API server or a key provider is slow; try again")]
+    TooLate,
     /// The patch could not be built.
     #[error("the sealed manifest could not be written")]
     Unwritable,
@@ -47,9 +58,11 @@ impl Denied {
     /// The HTTP status and the Kubernetes reason (`metav1.StatusReason`) of the answer.
     fn code(&self) -> (u16, &'static str) {
         match self {
-            Self::CannotAsk { .. } | Self::Key(_) => (503, "ServiceUnavailable"),
+            Self::CannotAsk { .. } | Self::Key(_) | Self::Namespace(_) | Self::TooLate => {
+                (503, "ServiceUnavailable")
+            }
             Self::Forbidden { .. } => (403, "Forbidden"),
-            Self::Refused(_) => (422, "Invalid"),
+            Self::NotAllowed { .. } | Self::Refused(_) => (422, "Invalid"),
             Self::Unwritable => (500, "InternalError"),
         }
     }
@@ -60,7 +73,10 @@ impl Denied {
             Self::CannotAsk { .. } => "cannot_ask",
             Self::Forbidden { .. } => "forbidden",
             Self::Key(_) => "no_key",
+            Self::Namespace(_) => "cannot_ask",
+            Self::NotAllowed { .. } => "not_allowed",
             Self::Refused(_) => "refused",
+            Self::TooLate => "too_late",
             Self::Unwritable => "unwritable",
         }
     }
@@ -90,10 +106,17 @@ fn deny(
     response: AdmissionResponse,
     denied: &Denied,
 ) -> AdmissionResponse {
-    if let Denied::Refused(refusal) = denied {
-        return invalid(request, response, "manifest", &refusal.to_string());
-    }
-    refuse(response, denied.code(), &denied.to_string())
+    let field = match denied {
+        Denied::NotAllowed { .. } => "spec.keyProvider",
+        Denied::Refused(_) => "manifest",
+        Denied::CannotAsk { .. }
+        | Denied::Forbidden { .. }
+        | Denied::Key(_)
+        | Denied::Namespace(_)
+        | Denied::TooLate
+        | Denied::Unwritable => return refuse(response, denied.code(), &denied.to_string()),
+    };
+    invalid(request, response, field, &denied.to_string())
 }
 
 /// The answer to an object that is not as it must be.

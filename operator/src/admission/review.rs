@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
-use secretvault_seal::{Change, Manifest, examine};
+use secretvault_seal::{Change, Examined, Manifest, Wish, examine, needs_provider};
 use serde_json::Value;
+use tokio::time::timeout;
 use tracing::{info, warn};
 use zeroize::Zeroize;
 
@@ -12,25 +15,38 @@ use super::answer::{Denied, answer};
 use super::metrics::WebhookMetrics;
 use super::repeated;
 use super::rights::{Requester, check};
-use crate::keys::Providers;
+use crate::keys::{Namespaces, Providers};
 
 /// The vault webhook.
 #[derive(Clone)]
 pub struct Webhook {
     client: Client,
     providers: Providers,
+    namespaces: Namespaces,
+    /// The user name that the operator itself has at the API server.
+    operator: Option<String>,
     metrics: WebhookMetrics,
 }
 
 impl Webhook {
-    /// A webhook that asks for rights with `client` and for keys at `providers`.
+    /// A webhook that asks for rights and namespaces with `client` and for keys at `providers`.
     #[must_use]
     pub fn new(client: Client, providers: Providers, metrics: WebhookMetrics) -> Self {
         Self {
+            namespaces: Namespaces::new(client.clone()),
             client,
             providers,
+            operator: None,
             metrics,
         }
+    }
+
+    /// The user whose rewrapped data keys take the place of stored ones: the operator itself. Without
+    /// one, nobody's do.
+    #[must_use]
+    pub fn operated_by(mut self, user: String) -> Self {
+        self.operator = Some(user);
+        self
     }
 
     /// Reviews one request. Plain values in it are wiped before this returns.
@@ -63,15 +79,76 @@ impl Webhook {
         let stored = stored
             .as_ref()
             .map(|stored| stored.manifest(namespace, &request.name));
-        let examined = examine(stored, incoming)?;
+        in_time(self.seal(request, stored, incoming)).await
+    }
+
+    async fn seal(
+        &self,
+        request: &AdmissionRequest<DynamicObject>,
+        stored: Option<Manifest<'_>>,
+        incoming: Manifest<'_>,
+    ) -> Result<Vec<Change>, Denied> {
+        let provider = self.provider(stored, incoming).await?;
+        let user = request.user_info.username.as_ref();
+        let wish = Wish {
+            provider: &provider,
+            by_operator: user.is_some() && user == self.operator.as_ref(),
+            now: Timestamp::now(),
+        };
+        let examined = examine(stored, incoming, &wish)?;
+        self.check_namespace(&examined, incoming.namespace).await?;
         let requester = Requester {
             user: &request.user_info,
-            namespace,
+            namespace: incoming.namespace,
             vault: incoming.name,
         };
-        check(&self.client, &requester, examined.rights()).await?;
-        let key = examined.key(&self.providers).await?;
-        Ok(examined.seal(key.as_ref())?)
+        // Side by side, for the sake of the deadline: of a key that is opened for somebody who
+        // lacks the right, nothing comes out.
+        let (rights, key) = tokio::join!(
+            check(&self.client, &requester, examined.rights()),
+            examined.key(&self.providers)
+        );
+        rights?;
+        Ok(examined.seal(key?.as_ref())?)
+    }
+
+    /// The key provider that the vault should have; empty where nobody has to know.
+    async fn provider(
+        &self,
+        stored: Option<Manifest<'_>>,
+        incoming: Manifest<'_>,
+    ) -> Result<String, Denied> {
+        if !needs_provider(stored, incoming)? {
+            return Ok(String::new());
+        }
+        let own = incoming.spec.get("keyProvider").and_then(Value::as_str);
+        let facts = self.namespaces.facts(incoming.namespace).await?;
+        Ok(self.providers.find_effective(facts.named(own)).await?)
+    }
+
+    /// Refuses a provider that is not for this namespace, where it is about to wrap for a vault, or
+    /// a vault comes in that it wrapped for. What is stored stays usable, however the provider's
+    /// namespaces change.
+    async fn check_namespace(
+        &self,
+        examined: &Examined<'_>,
+        namespace: &str,
+    ) -> Result<(), Denied> {
+        let Some(provider) = examined.judged_provider() else {
+            return Ok(());
+        };
+        if self.providers.state(provider).is_none() {
+            // Not known here yet, or not there, which is another refusal.
+            self.providers.find(provider).await?;
+        }
+        let facts = self.namespaces.facts(namespace).await?;
+        if self.providers.allows(provider, &facts) {
+            return Ok(());
+        }
+        Err(Denied::NotAllowed {
+            provider: provider.to_owned(),
+            namespace: namespace.to_owned(),
+        })
     }
 
     fn record(
@@ -107,6 +184,12 @@ impl Webhook {
             }
         }
     }
+}
+
+/// Answers while the API server still waits for an answer.
+async fn in_time<T>(decision: impl Future<Output = Result<T, Denied>>) -> Result<T, Denied> {
+    let decided = timeout(DEADLINE, decision).await;
+    decided.unwrap_or(Err(Denied::TooLate))
 }
 
 /// The parts of a reviewed object that sealing looks at.
@@ -161,3 +244,10 @@ fn wipe_strings(value: &mut Value) {
         Value::Bool(_) | Value::Null | Value::Number(_) => {}
     }
 }
+
+/// The API server gives the webhook ten seconds. What is asked has bounds of its own, which add up to
+/// less: the namespace, then the rights beside the old and the new data key.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+#[cfg(test)]
+mod tests;

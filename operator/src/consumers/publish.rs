@@ -242,6 +242,7 @@ mod tests {
                 node: "node-a".to_owned(),
                 env: false,
                 restart: false,
+                overridden: Vec::new(),
             };
             let holding = Holding {
                 generation: 1,

@@ -31,6 +31,9 @@ pub struct Consumer {
     pub env: bool,
     /// Whether the pod asks to be restarted on changes (annotation `on-change: restart`).
     pub restart: bool,
+    /// Paths of the vault's files that the pod does not have, because another of its vaults has a
+    /// file there. Not all, if there are many.
+    pub overridden: Vec<String>,
 }
 
 /// What a volume holds of a vault.
@@ -133,6 +136,7 @@ mod tests {
             node: "node-a".to_owned(),
             env: false,
             restart: false,
+            overridden: Vec::new(),
         }
     }
 

@@ -3,12 +3,13 @@
 //! # Format
 //! ```json
 //! {"version":1,"vaults":{"VAULT-UID":{
-//!   "pods":[["shop","web-0","node-a",7,3,3,"POD-UID"]],
+//!   "pods":[["shop","web-0","node-a",7,3,3,"POD-UID",["db/password"]]],
 //!   "more":[[7,3,1,200]]}}}
 //! ```
 //! * `pods`: namespace, name and node of a pod, the generation that it holds, the one it started
-//!   with, flags (1: environment, 2: restart), its UID. Without flags the last two say nothing and
-//!   are 0 and empty: pods that differ in nothing else need not be told apart.
+//!   with, flags (1: environment, 2: restart), its UID, overridden paths. Without flags the first
+//!   generation and the UID say nothing and are 0 and empty: pods that differ in nothing else need
+//!   not be told apart.
 //! * `more`: generation, first generation and flags of pods that are counted and not named, and how
 //!   many there are. Named are those that hold the oldest generations.
 //! * `omitted`: how many vaults are left out altogether.
@@ -21,6 +22,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::registry::{Consumer, Holding};
+use secretvault_crds::limits::MAX_OVERRIDDEN;
+use secretvault_vault::FilePath;
 
 /// One replica's word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ pub(super) struct Section {
     pub(super) more: Vec<Unnamed>,
 }
 
-/// Namespace, name, node, generation, first generation, flags, UID.
+/// Namespace, name, node, generation, first generation, flags, UID, overridden paths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Named(
     pub(super) String,
@@ -52,6 +55,7 @@ pub(super) struct Named(
     pub(super) i64,
     pub(super) u8,
     pub(super) String,
+    pub(super) Vec<String>,
 );
 
 /// Generation, first generation, flags, how many.
@@ -185,6 +189,7 @@ impl Named {
             } else {
                 String::new()
             },
+            consumer.overridden.clone(),
         )
     }
 
@@ -200,6 +205,8 @@ impl Named {
             && self.4 >= 0
             && self.5 <= FLAGS
             && (self.6.is_empty() || is_name(&self.6))
+            && self.7.len() <= MAX_OVERRIDDEN
+            && self.7.iter().all(|path| path.parse::<FilePath>().is_ok())
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Use {
     pub uid: String,
     /// Its node.
     pub node: String,
+    /// Paths of the vault's files that it does not have, because of another of its vaults.
+    pub overridden: Vec<String>,
 }
 
 impl Usage {
@@ -116,6 +118,7 @@ impl From<&Named> for Use {
             restart: named.5 & RESTART != 0,
             uid: named.6.clone(),
             node: named.2.clone(),
+            overridden: named.7.clone(),
         }
     }
 }
@@ -164,10 +167,10 @@ mod tests {
     #[test]
     fn pods_of_all_replicas_count() {
         let one = report(
-            r#"{"u":{"pods":[["shop","web-0","a",1,0,0,""]],"more":[[1,0,0,5]]},"v":{"more":[[2,1,1,1]]}}"#,
+            r#"{"u":{"pods":[["shop","web-0","a",1,0,0,"",[]]],"more":[[1,0,0,5]]},"v":{"more":[[2,1,1,1]]}}"#,
         );
         let other = report(
-            r#"{"u":{"pods":[["shop","web-1","b",1,0,0,""]],"more":[[1,0,0,4],[2,0,0,1]]}}"#,
+            r#"{"u":{"pods":[["shop","web-1","b",1,0,0,"",[]]],"more":[[1,0,0,4],[2,0,0,1]]}}"#,
         );
         let usages = merged([&one, &other]);
         assert_eq!(usages["u"].count(), 12);
@@ -177,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_pod_that_two_replicas_name_counts_once_with_the_newer_word() {
-        let old = report(r#"{"u":{"pods":[["shop","web-0","a",1,0,0,""]]}}"#);
-        let new = report(r#"{"u":{"pods":[["shop","web-0","b",2,0,0,""]]}}"#);
+        let old = report(r#"{"u":{"pods":[["shop","web-0","a",1,0,0,"",[]]]}}"#);
+        let new = report(r#"{"u":{"pods":[["shop","web-0","b",2,0,0,"",[]]]}}"#);
         for usages in [merged([&old, &new]), merged([&new, &old])] {
             assert_eq!(usages["u"].count(), 1);
             let (_, usage) = usages["u"].pods().next().unwrap();
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn a_pod_that_was_made_anew_with_its_old_name_counts_as_it_is_now() {
         let pod = |since: u8, uid: &str| {
-            let pod = format!(r#"["shop","db-0","a",5,{since},2,"{uid}"]"#);
+            let pod = format!(r#"["shop","db-0","a",5,{since},2,"{uid}",[]]"#);
             report(&format!(r#"{{"u":{{"pods":[{pod}]}}}}"#))
         };
         let usages = merged([&pod(5, "new"), &pod(3, "old")]);

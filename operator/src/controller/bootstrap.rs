@@ -58,7 +58,11 @@ fn default_provider() -> KeyProvider {
         file: None,
     };
     let spec = KeyProviderSpec {
-        local: Some(LocalProvider { keyring }),
+        local: Some(LocalProvider {
+            keyring,
+            ..LocalProvider::default()
+        }),
+        ..KeyProviderSpec::default()
     };
     KeyProvider::new(DEFAULT_KEY_PROVIDER, spec)
 }

@@ -1,7 +1,8 @@
 //! The controllers, run by the replica that holds the lease; [`CaPublisher`] alone runs on each.
 //!
 //! Nothing depends on there being only one leader: every write is a create, a server-side apply of
-//! what follows from the objects alone, or a patch of just what was read. Two leaders for a moment cost work and nothing else.
+//! what follows from the objects alone, or a change of just the version that was read. Two leaders
+//! for a moment cost work and nothing else.
 
 mod apply;
 mod bootstrap;
@@ -10,6 +11,7 @@ mod key_provider;
 mod lease;
 mod publish_ca;
 mod restart;
+mod rotation;
 mod vault;
 
 use futures::FutureExt;
@@ -19,10 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::{
-    key_provider::KeyProviderController, lease::Lease, restart::RestartController,
+    key_provider::KeyProviderController,
+    lease::Lease,
+    restart::RestartController,
+    rotation::{RotationController, Standing},
     vault::VaultController,
 };
-pub use self::{publish_ca::CaPublisher, restart::RestartMetrics};
+pub use self::{publish_ca::CaPublisher, restart::RestartMetrics, rotation::RotationMetrics};
 use crate::{
     config::Settings,
     consumers::{Collector, Known},
@@ -39,6 +44,8 @@ pub struct Controllers {
     pub client: Client,
     /// The API server, with little time to answer.
     pub lease_client: Client,
+    /// The API server, asked once for each request: for those who know when to try again.
+    pub once_client: Client,
     /// How the operator is set.
     pub settings: Settings,
     /// This replica's view of all vaults.
@@ -82,30 +89,44 @@ impl Controllers {
                 bootstrap::run(self.client.clone(), self.metrics.clone()).await;
             }
         };
+        let standing = Standing::new(self.vaults.clone(), self.providers.clone());
         tokio::join!(
             bootstrap,
-            self.key_providers(&events).run(),
+            self.key_providers(&events, &standing).run(),
+            self.rotation(&standing).run(),
             collector.run(told),
-            self.vaults(&events, &consumers).run(),
+            self.vaults(&events, &consumers, &standing).run(),
             self.restarts(&events, &consumers).run(),
         );
     }
 
-    fn key_providers(&self, events: &Events) -> KeyProviderController {
+    fn key_providers(&self, events: &Events, standing: &Standing) -> KeyProviderController {
         KeyProviderController {
             client: self.client.clone(),
             namespace: self.settings.namespace.clone(),
-            vaults: self.vaults.clone(),
+            standing: standing.clone(),
             events: events.clone(),
             metrics: self.metrics.clone(),
         }
     }
 
-    fn vaults(&self, events: &Events, consumers: &watch::Receiver<Known>) -> VaultController {
+    fn rotation(&self, standing: &Standing) -> RotationController {
+        RotationController {
+            client: self.once_client.clone(),
+            standing: standing.clone(),
+            metrics: self.metrics.rotation.clone(),
+        }
+    }
+
+    fn vaults(
+        &self,
+        events: &Events,
+        consumers: &watch::Receiver<Known>,
+        standing: &Standing,
+    ) -> VaultController {
         VaultController {
             client: self.client.clone(),
-            vaults: self.vaults.clone(),
-            providers: self.providers.clone(),
+            standing: standing.clone(),
             consumers: consumers.clone(),
             events: events.clone(),
             metrics: self.metrics.clone(),

@@ -3,15 +3,15 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use secretvault_crds::api::DEFAULT_KEYRING_KEY;
-use secretvault_crds::{KeyProviderSpec, LocalProvider};
+use secretvault_crds::api::{DEFAULT_KEYRING_KEY, DEFAULT_TRANSIT_MOUNT};
+use secretvault_crds::{KeyProviderSpec, LocalProvider, VaultTransit};
 use secretvault_keyring::{Keyring, MAX_KEYRING_LEN};
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
 use super::{KeyFault, ProviderFault};
 
-/// Where a local keyring lives: the difference between what a stolen etcd backup yields.
+/// Where the keys lie: the difference between what a stolen etcd backup yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file that is mounted into the operator.
@@ -21,6 +21,15 @@ pub enum Source {
         /// The Secret's name.
         name: String,
         /// The key in its data.
+        key: String,
+    },
+    /// A key of a Transit engine, which never leaves its server.
+    Transit {
+        /// The server.
+        address: String,
+        /// Where the engine is mounted.
+        mount: String,
+        /// The key's name.
         key: String,
     },
 }
@@ -34,10 +43,14 @@ impl Source {
         let unsupported = || {
             ProviderFault::new(
                 KeyFault::Unsupported,
-                "this version knows only spec.local, with a keyring from a secret or a file",
+                "this version knows only spec.local, with a keyring from a secret or a file, and \
+                 spec.vaultTransit",
             )
         };
-        let LocalProvider { keyring } = spec.local.as_ref().ok_or_else(unsupported)?;
+        if let (None, Some(transit)) = (&spec.local, &spec.vault_transit) {
+            return Ok(Self::transit(transit));
+        }
+        let LocalProvider { keyring, .. } = spec.local.as_ref().ok_or_else(unsupported)?;
         match (&keyring.secret, &keyring.file) {
             (Some(secret), None) => {
                 let key = secret
@@ -54,6 +67,15 @@ impl Source {
         }
     }
 
+    pub(super) fn transit(spec: &VaultTransit) -> Self {
+        let mount = spec.mount.as_deref().unwrap_or(DEFAULT_TRANSIT_MOUNT);
+        Self::Transit {
+            address: spec.address.trim_end_matches('/').to_owned(),
+            mount: mount.to_owned(),
+            key: spec.key.clone(),
+        }
+    }
+
     /// Reads the keyring. `secrets` is the operator's own namespace.
     ///
     /// # Errors
@@ -62,6 +84,12 @@ impl Source {
         let bytes = match self {
             Self::File(path) => read_file(path).await?,
             Self::Secret { name, key } => read_secret(secrets, name, key).await?,
+            Self::Transit { .. } => {
+                return Err(ProviderFault::new(
+                    KeyFault::Unsupported,
+                    format!("{self} is no keyring"),
+                ));
+            }
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             ProviderFault::new(
@@ -78,6 +106,11 @@ impl fmt::Display for Source {
         match self {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Secret { name, key } => write!(f, "key {key} of Secret {name}"),
+            Self::Transit {
+                address,
+                mount,
+                key,
+            } => write!(f, "Transit key {key} at {address} (mount {mount})"),
         }
     }
 }

@@ -1,33 +1,48 @@
 //! Keeps [`Providers`] current: from `KeyProvider` objects, the Secrets of the operator's own
-//! namespace, and keyring files.
+//! namespace, keyring files, and what Transit servers answer.
 //!
 //! # Guarantees
 //! * A provider that was usable stays usable while the API server does not answer.
+//! * No provider waits for another one, and a round not long for any server.
 //! * Nothing is written, and no keyring is kept but inside [`Provider`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::Secret;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use secretvault_crds::KeyProvider;
+use secretvault_crds::{KeyProvider, VaultTransit};
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use super::local::Source;
-use super::{KeyFault, Provider, Providers, State};
+use super::transit::Surroundings;
+use super::{KeyFault, Policy, Provider, ProviderFault, Providers, State};
 
 /// How often keyring files, which nobody watches, are read again.
 const FILE_POLL: Duration = Duration::from_secs(10);
+
+/// How often to see what is due at Transit servers.
+const TRANSIT_POLL: Duration = Duration::from_secs(1);
 
 /// Hints that are answered by one round.
 const BURST: usize = 64;
 
 /// Bounds one round of reading, so that a silent API server does not stop the loop.
 const ROUND: Duration = Duration::from_secs(10);
+
+/// How long a round waits for Transit servers. Who asked for it waits three seconds.
+const ANSWERS: Duration = Duration::from_millis(500);
+
+/// How many providers are read at a time.
+const CONCURRENCY: usize = 8;
 
 /// Runs until the process ends. `synced` turns true after the first complete round.
 pub async fn run(
@@ -36,18 +51,28 @@ pub async fn run(
     providers: Providers,
     synced: watch::Sender<bool>,
 ) {
-    let objects: Api<KeyProvider> = Api::all(client.clone());
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    // Only their metadata: no keyring lies in a watcher's memory.
-    let secret_changes: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, &namespace);
-    let mut triggers = Box::pin(triggers(objects.clone(), secret_changes).ready_chunks(BURST));
+    let mut triggers = Box::pin(triggers(&client, &namespace).ready_chunks(BURST));
+    let mut polls = interval(TRANSIT_POLL);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reader = Reader::new(client, namespace, providers.clone());
+    let mut attendance = Attendance::of(&providers);
+    let mut looks = Vec::new();
     loop {
+        providers.count_changes(&mut looks);
         tokio::select! {
             () = providers.rounds.wanted() => {}
             Some(_) = triggers.next() => {}
+            _ = polls.tick() => {
+                attendance.begin(false);
+                continue;
+            }
+            () = attendance.next() => continue,
         }
         providers.rounds.begin();
-        let round = tokio::time::timeout(ROUND, refresh(&objects, &secrets, &providers)).await;
+        let round = timeout(ROUND, reader.round()).await;
+        attendance.begin(true);
+        // Those who answer later are attended to all the same.
+        let _ = timeout(ANSWERS, attendance.all()).await;
         providers.rounds.end();
         match round {
             Ok(Ok(())) => {
@@ -60,10 +85,10 @@ pub async fn run(
 }
 
 /// Whatever may have changed a provider. Only a hint: each round reads everything anew.
-fn triggers(
-    objects: Api<KeyProvider>,
-    secrets: Api<PartialObjectMeta<Secret>>,
-) -> impl Stream<Item = ()> {
+fn triggers(client: &Client, namespace: &str) -> impl Stream<Item = ()> + use<> {
+    let objects: Api<KeyProvider> = Api::all(client.clone());
+    // Only their metadata: no keyring lies in a watcher's memory.
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
     let objects = watcher(objects, watcher::Config::default()).default_backoff();
     let secrets = watcher(secrets, watcher::Config::default()).default_backoff();
     let files = stream::unfold((), |()| async {
@@ -76,50 +101,171 @@ fn triggers(
     )
 }
 
-async fn refresh(
-    objects: &Api<KeyProvider>,
-    secrets: &Api<Secret>,
-    providers: &Providers,
-) -> Result<(), kube::Error> {
-    let list = objects.list(&kube::api::ListParams::default()).await?;
-    let names: Vec<String> = list.items.iter().map(ResourceExt::name_any).collect();
-    providers.retain(&names);
-    for object in &list.items {
-        let name = object.name_any();
-        let state = load(object, secrets).await;
-        update(providers, &name, &state);
+/// Reads providers.
+struct Reader {
+    objects: Api<KeyProvider>,
+    secrets: Api<Secret>,
+    clusters: Api<PartialObjectMeta<Namespace>>,
+    client: Client,
+    namespace: String,
+    providers: Providers,
+    /// The UID of the namespace kube-system. It never changes.
+    cluster: Option<String>,
+}
+
+impl Reader {
+    fn new(client: Client, namespace: String, providers: Providers) -> Self {
+        Self {
+            objects: Api::all(client.clone()),
+            secrets: Api::namespaced(client.clone(), &namespace),
+            clusters: Api::all(client.clone()),
+            client,
+            namespace,
+            providers,
+            cluster: None,
+        }
     }
-    Ok(())
+
+    async fn round(&mut self) -> Result<(), kube::Error> {
+        let list = self.objects.list(&ListParams::default()).await?;
+        let names: Vec<String> = list.items.iter().map(ResourceExt::name_any).collect();
+        self.providers.retain(&names);
+        let transit = |object: &KeyProvider| object.spec.vault_transit.is_some();
+        if self.cluster.is_none() && list.items.iter().any(transit) {
+            self.cluster = self.cluster_uid().await;
+        }
+        let reading = stream::iter(&list.items).for_each_concurrent(CONCURRENCY, |object| {
+            let reader = &*self;
+            async move {
+                let state = reader.load(object).await;
+                let policy = Arc::new(Policy::of(&object.spec));
+                update(&reader.providers, &object.name_any(), &state, &policy);
+            }
+        });
+        reading.await;
+        Ok(())
+    }
+
+    async fn load(&self, object: &KeyProvider) -> State {
+        let source = Source::of(&object.spec)?;
+        if let Some(transit) = &object.spec.vault_transit {
+            return self.transit(object, transit, &source);
+        }
+        let keyring = source.load(&self.secrets).await?;
+        Ok(Arc::new(Provider::local(
+            &object.name_any(),
+            keyring,
+            source,
+        )))
+    }
+
+    fn transit(&self, object: &KeyProvider, spec: &VaultTransit, source: &Source) -> State {
+        let name = object.name_any();
+        // With a scope of its own, a provider does without it.
+        let cluster = self.cluster.as_deref().or(spec.scope.as_deref());
+        let cluster = cluster.ok_or_else(|| {
+            ProviderFault::new(
+                KeyFault::Unreachable,
+                "the API server did not answer for namespace kube-system, whose UID is the scope",
+            )
+        })?;
+        let surroundings = Surroundings {
+            client: &self.client,
+            namespace: &self.namespace,
+            cluster,
+            usable_before: was_usable(object, source),
+        };
+        let old = self.providers.known(&name);
+        Provider::transit(&name, spec, &surroundings, old.as_ref())
+    }
+
+    async fn cluster_uid(&self) -> Option<String> {
+        let found = self.clusters.get_opt("kube-system").await;
+        found.ok().flatten()?.metadata.uid
+    }
 }
 
-async fn load(object: &KeyProvider, secrets: &Api<Secret>) -> State {
-    let source = Source::of(&object.spec)?;
-    let keyring = source.load(secrets).await?;
-    Ok(Arc::new(Provider::local(
-        &object.name_any(),
-        keyring,
-        source,
-    )))
+/// Does what is due at the Transit servers. Beside the rounds: a server may be slow.
+struct Attendance<'a> {
+    providers: &'a Providers,
+    /// Whoever is attended to just now: no provider twice.
+    busy: HashSet<String>,
+    attending: FuturesUnordered<BoxFuture<'static, String>>,
 }
 
-fn update(providers: &Providers, name: &str, state: &State) {
-    let known = providers.state(name);
+impl<'a> Attendance<'a> {
+    fn of(providers: &'a Providers) -> Self {
+        Self {
+            providers,
+            busy: HashSet::new(),
+            attending: FuturesUnordered::new(),
+        }
+    }
+
+    /// Begins with all that are not attended to by now. `at_once`: somebody waits for it.
+    fn begin(&mut self, at_once: bool) {
+        for (name, transit) in self.providers.transits() {
+            if self.busy.insert(name.clone()) {
+                let attending = async move {
+                    transit.attend(at_once).await;
+                    name
+                };
+                self.attending.push(attending.boxed());
+            }
+        }
+    }
+
+    /// Resolves when one of them is done; never, if there are none.
+    async fn next(&mut self) {
+        match self.attending.next().await {
+            Some(name) => {
+                self.busy.remove(&name);
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when all are done.
+    async fn all(&mut self) {
+        while !self.busy.is_empty() {
+            self.next().await;
+        }
+    }
+}
+
+/// Whether the status says that this key was usable, maybe when another process saw it.
+fn was_usable(object: &KeyProvider, source: &Source) -> bool {
+    object.status.as_ref().is_some_and(|status| {
+        let same = status
+            .keyring_source
+            .as_ref()
+            .is_some_and(|said| said.starts_with(&source.to_string()));
+        same && status.primary_key_id.is_some()
+    })
+}
+
+fn update(providers: &Providers, name: &str, state: &State, policy: &Arc<Policy>) {
+    let known = providers.known(name);
+    let same_fault =
+        |fault: &ProviderFault| matches!(providers.state(name), Some(Err(it)) if it == *fault);
     match (state, &known) {
-        (Err(fault), Some(Ok(_))) if fault.reason == KeyFault::Unreachable => return,
-        (Err(fault), Some(Err(before))) if fault == before => return,
+        (Err(fault), Some(before)) if fault.reason == KeyFault::Unreachable => {
+            return providers.set_with(name, &Ok(Arc::clone(before)), policy);
+        }
+        (Err(fault), None) if same_fault(fault) => {}
         (Err(fault), _) => warn!(
             provider = name,
             reason = fault.reason.as_str(),
             "key provider is not usable"
         ),
-        (Ok(_), Some(Ok(_))) => {}
-        (Ok(provider), _) => {
-            info!(
-                provider = name,
-                key = provider.primary_key_id(),
-                "key provider is usable"
-            );
-        }
+        (Ok(_), Some(_)) => {}
+        // Of a Transit key, only the server can tell.
+        (Ok(provider), None) if provider.as_transit().is_some() => {}
+        (Ok(provider), None) => info!(
+            provider = name,
+            key = provider.primary_key_id(),
+            "key provider is usable"
+        ),
     }
-    providers.set(name, state);
+    providers.set_with(name, state, policy);
 }

@@ -100,7 +100,11 @@ impl Denied {
         let vault = vault.clone();
         match error {
             KeyError::DoesNotOpen => Self::DamagedKey { vault },
-            KeyError::NoProvider { .. }
+            KeyError::Failed { .. }
+            | KeyError::MigratesInCircle { .. }
+            | KeyError::MigratesNowhere { .. }
+            | KeyError::MigratesTooFar { .. }
+            | KeyError::NoProvider { .. }
             | KeyError::NotReady { .. }
             | KeyError::Randomness
             | KeyError::UnknownKey { .. } => Self::Key { vault, error },

@@ -219,6 +219,7 @@ impl<'a> Sealing<'a> {
             id: id.to_string(),
             wrapped: wrapped.wrapped,
             rekey: 0,
+            ..DataKey::default()
         });
         Self {
             keyring,

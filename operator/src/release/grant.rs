@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secretvault_crds::DataKey;
+use secretvault_crds::limits::MAX_OVERRIDDEN;
 use secretvault_delivery::MAX_MESSAGE_BYTES;
 use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
 use secretvault_envelope::{Dek, Envelope, VaultBinding};
-use secretvault_vault::plan::{Plan, PlannedFile};
+use secretvault_vault::plan::{Notice, Plan, PlannedFile};
 use secretvault_vault::{EntryKind, EntryName, FilePath, OnDelete, VaultRef};
 use tokio::time::timeout;
 
@@ -22,7 +23,7 @@ use super::denied::Denied;
 use super::identity::PodIdentity;
 use super::watch::handle;
 use crate::consumers::Consumer;
-use crate::keys::Providers;
+use crate::keys::{self, Providers};
 use crate::tls::HandleKeys;
 use crate::vaults::SeenVault;
 
@@ -44,6 +45,8 @@ pub(super) struct Handles<'a> {
     pub(super) env: bool,
     /// Whether the pod asks to be restarted on changes.
     pub(super) restart: bool,
+    /// What is told of the grant.
+    pub(super) notices: &'a [Notice],
 }
 
 impl Handles<'_> {
@@ -58,8 +61,22 @@ impl Handles<'_> {
             node: self.identity.node.clone(),
             env: self.env,
             restart: self.restart,
+            overridden: self.overridden(vault),
         };
         handle::write(&consumer, self.key)
+    }
+
+    /// Paths of this vault's files that another one's replaced, as many as a status shows.
+    fn overridden(&self, vault: &VaultRef) -> Vec<String> {
+        let overridden = self.notices.iter().filter_map(Notice::overridden);
+        let paths = overridden.filter(|it| it.vault == *vault);
+        let mut room = MAX_OVERRIDDEN_BYTES;
+        let paths = paths.map(|it| it.path.to_string()).take_while(|path| {
+            let fits = path.len() <= room;
+            room = room.saturating_sub(path.len());
+            fits
+        });
+        paths.take(MAX_OVERRIDDEN).collect()
     }
 
     /// Stands for a vault that is not there yet. Empty: it cannot be watched now.
@@ -245,20 +262,13 @@ impl<'a> OpenedKey<'a> {
         let wrapped = wrapped.ok_or_else(|| Denied::NoDataKey {
             vault: vault.clone(),
         })?;
-        let provider = providers
-            .get(&wrapped.provider)
-            .map_err(|error| Denied::of_key(vault, error))?;
-        let scope = provider.scope().to_owned();
-        let dek = timeout(
-            KEY_DEADLINE,
-            provider.unwrap(&binding(&scope, vault), wrapped),
-        )
-        .await;
-        let dek = dek.map_err(|_elapsed| Denied::KeyTimeout {
+        let opening = providers.open(&vault.namespace, &vault.name, wrapped);
+        let opened = timeout(KEY_DEADLINE, opening).await;
+        let opened = opened.map_err(|_elapsed| Denied::KeyTimeout {
             vault: vault.clone(),
             provider: wrapped.provider.clone(),
         })?;
-        let dek = dek.map_err(|error| Denied::of_key(vault, error))?;
+        let keys::Opened { dek, scope } = opened.map_err(|error| Denied::of_key(vault, error))?;
         Ok(Self {
             dek,
             scope,
@@ -278,6 +288,9 @@ fn content_size(file: &v1::File) -> usize {
         None => 0,
     }
 }
+
+/// What the paths in one handle may have together.
+const MAX_OVERRIDDEN_BYTES: usize = 384;
 
 /// How long a key provider may take for one vault.
 const KEY_DEADLINE: Duration = Duration::from_secs(5);

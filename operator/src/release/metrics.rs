@@ -7,6 +7,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use secretvault_delivery::v1::Reason;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::watch::WatchMetrics;
 
@@ -16,6 +17,7 @@ pub struct ReleaseMetrics {
     verdicts: Family<VerdictLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     duration: Histogram,
+    pub(super) api: ApiSeconds,
     pub(super) watch: WatchMetrics,
 }
 
@@ -27,6 +29,7 @@ impl ReleaseMetrics {
             verdicts: Family::default(),
             requests: Family::default(),
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            api: ApiSeconds::default(),
             watch: WatchMetrics::default(),
         }
     }
@@ -50,6 +53,12 @@ impl ReleaseMetrics {
             Unit::Seconds,
             self.duration.clone(),
         );
+        release.register_with_unit(
+            "api",
+            "Time that one question to the API server took, by what was asked",
+            Unit::Seconds,
+            self.api.0.clone(),
+        );
         self.watch.register(release);
     }
 
@@ -65,6 +74,42 @@ impl ReleaseMetrics {
             .inc();
         self.duration.observe(seconds);
     }
+}
+
+/// How long the API server takes for what releases ask it. Clones count together.
+#[derive(Clone, Debug)]
+pub(super) struct ApiSeconds(Family<CallLabels, Histogram>);
+
+impl ApiSeconds {
+    /// Times one question.
+    pub(super) async fn of<T>(&self, call: ApiCall, question: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let answer = question.await;
+        self.0
+            .get_or_create(&CallLabels { call })
+            .observe(begun.elapsed().as_secs_f64());
+        answer
+    }
+}
+
+impl Default for ApiSeconds {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.001, 2.0, 12))
+        }))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: ApiCall,
+}
+
+/// What is asked of the API server for a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum ApiCall {
+    PodRead,
+    TokenReview,
 }
 
 impl Default for ReleaseMetrics {

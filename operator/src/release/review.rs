@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroize;
 
+use super::metrics::{ApiCall, ApiSeconds};
 use crate::vaults::Fault;
 
 /// Reviews tokens for one audience, and remembers the valid ones briefly.
@@ -35,15 +36,17 @@ pub(super) struct Reviews {
     audience: &'static str,
     permits: Arc<Semaphore>,
     cache: Mutex<Cache>,
+    seconds: ApiSeconds,
 }
 
 impl Reviews {
-    pub(super) fn new(client: Client, audience: &'static str) -> Self {
+    pub(super) fn new(client: Client, audience: &'static str, seconds: ApiSeconds) -> Self {
         Self {
             client,
             audience,
             permits: Arc::new(Semaphore::new(CONCURRENCY)),
             cache: Mutex::default(),
+            seconds,
         }
     }
 
@@ -55,7 +58,9 @@ impl Reviews {
         let key = CacheKey::new(token);
         let flight = self.cache().join(key, Instant::now(), || {
             let request = ask(self.client.clone(), token.to_owned(), self.audience);
-            bounded(Arc::clone(&self.permits), request).boxed().shared()
+            let (seconds, permits) = (self.seconds.clone(), Arc::clone(&self.permits));
+            let timed = async move { seconds.of(ApiCall::TokenReview, request).await };
+            bounded(permits, timed).boxed().shared()
         });
         let answer = flight.clone().await;
         if !is_valid(&answer) {
@@ -193,7 +198,7 @@ mod tests {
     fn setup() -> (ApiServer, Reviews) {
         let server = ApiServer::new();
         server.token("t-valid", Token::of_pod("shop", "web-0"));
-        let reviews = Reviews::new(server.client(), AUDIENCE);
+        let reviews = Reviews::new(server.client(), AUDIENCE, ApiSeconds::default());
         (server, reviews)
     }
 
@@ -211,7 +216,11 @@ mod tests {
     async fn a_token_for_another_audience_is_refused() {
         let (server, reviews) = setup();
         assert!(is_valid(&reviews.review("t-valid").await));
-        let others = Reviews::new(server.client(), secretvault_delivery::AGENT_AUDIENCE);
+        let others = Reviews::new(
+            server.client(),
+            secretvault_delivery::AGENT_AUDIENCE,
+            ApiSeconds::default(),
+        );
         assert!(!is_valid(&others.review("t-valid").await));
     }
 

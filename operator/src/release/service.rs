@@ -92,8 +92,9 @@ pub(super) struct Release {
 
 impl Release {
     fn new(parts: Parts) -> Self {
+        let seconds = &parts.metrics.api;
         let agents = Arc::new(Agents {
-            reviews: Reviews::new(parts.client.clone(), AGENT_AUDIENCE),
+            reviews: Reviews::new(parts.client.clone(), AGENT_AUDIENCE, seconds.clone()),
             account: service_account_user(&parts.namespace, &parts.agent_account),
             audit: parts.audit.clone(),
         });
@@ -101,12 +102,13 @@ impl Release {
             watches: Watches::new(&parts, Arc::clone(&agents)),
             agents,
             judge: Judge {
-                reviews: Reviews::new(parts.client.clone(), POD_AUDIENCE),
+                reviews: Reviews::new(parts.client.clone(), POD_AUDIENCE, seconds.clone()),
                 told: Told::new(parts.client.clone(), &parts.pod_name),
                 client: parts.client,
                 vaults: parts.vaults,
                 providers: parts.providers,
                 handles: parts.handles,
+                seconds: seconds.clone(),
             },
             audit: parts.audit,
             metrics: parts.metrics,

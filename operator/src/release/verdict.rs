@@ -18,6 +18,7 @@ use super::catch_up::{self, BEFORE_REFUSING, Sight};
 use super::denied::{Denied, Denying};
 use super::grant::{self, Granted, Handles};
 use super::identity::{AgentIdentity, PodIdentity};
+use super::metrics::{ApiCall, ApiSeconds};
 use super::pod::{self, LivePod};
 use super::review::Reviews;
 use super::told::{self, Told};
@@ -33,6 +34,7 @@ pub(super) struct Judge {
     pub(super) handles: HandleKeys,
     pub(super) reviews: Reviews,
     pub(super) told: Told,
+    pub(super) seconds: ApiSeconds,
 }
 
 /// The verdict, and the pod it is about as far as that was proved.
@@ -154,7 +156,8 @@ impl Judge {
         identity: &PodIdentity,
         volume: &Volume,
     ) -> Result<Ruling, Unavailable> {
-        let living = pod::read(&self.client, identity).await?;
+        let reading = pod::read(&self.client, identity);
+        let living = self.seconds.of(ApiCall::PodRead, reading).await?;
         let read = asked::held(volume).map_err(Denied::from).and_then(|held| {
             let live = pod::live(living.as_ref(), identity, !held.files.is_empty())?;
             let asked = Asked::parse(volume, held, identity, &live.subject)?;
@@ -227,13 +230,14 @@ impl Judge {
         identity: &PodIdentity,
         live: &LivePod,
     ) -> Result<(Granted, Vec<Notice>), Denied> {
+        let notices = plan.notices.clone();
         let handles = Handles {
             key: &self.handles,
             identity,
             env: live.env,
             restart: live.restart,
+            notices: &notices,
         };
-        let notices = plan.notices.clone();
         let awaited = plan.awaited.iter().map(|vault| handles.awaited(vault));
         let awaited = awaited.filter(|handle| !handle.is_empty()).collect();
         let snapshot = sight.snapshot();

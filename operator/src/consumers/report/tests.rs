@@ -14,6 +14,7 @@ fn consumer(vault: &str, pod: &str, restart: bool) -> Consumer {
         node: "node-a".to_owned(),
         env: false,
         restart,
+        overridden: Vec::new(),
     }
 }
 
@@ -34,7 +35,7 @@ fn a_report_names_pods_and_says_what_matters_of_them() {
         (consumer("app", "web-0", true), held(7, 3)),
         (consumer("app", "web-1", false), held(7, 3)),
     ]);
-    insta::assert_snapshot!(Report::text(&consumers, 1000), @r#"{"version":1,"vaults":{"uid-app":{"pods":[["shop","web-0","node-a",7,3,2,"uid-web-0"],["shop","web-1","node-a",7,0,0,""]]}}}"#);
+    insta::assert_snapshot!(Report::text(&consumers, 1000), @r#"{"version":1,"vaults":{"uid-app":{"pods":[["shop","web-0","node-a",7,3,2,"uid-web-0",[]],["shop","web-1","node-a",7,0,0,"",[]]]}}}"#);
 }
 
 #[test]
@@ -115,7 +116,10 @@ fn names_go_before_counts_and_counts_before_vaults() {
 #[test]
 fn what_no_replica_writes_is_refused() {
     let row = |row: &str| format!(r#"{{"version":1,"vaults":{{"u":{{"pods":[{row}]}}}}}}"#);
-    assert!(Report::parse(&row(r#"["shop","web","a",1,1,3,"u"]"#)).is_ok());
+    for paths in ["[]", r#"["db/password"]"#] {
+        let good = row(&format!(r#"["shop","web","a",1,1,3,"u",{paths}]"#));
+        assert!(Report::parse(&good).is_ok());
+    }
     let more = |row: &str| format!(r#"{{"version":1,"vaults":{{"u":{{"more":[{row}]}}}}}}"#);
     assert!(Report::parse(&more("[1,1,3,5]")).is_ok());
     let cases = [
@@ -126,16 +130,21 @@ fn what_no_replica_writes_is_refused() {
         r#"{"version":1,"vaults":{"u":{"other":[]}}}"#.into(),
         r#"{"version":1,"vaults":{"U/":{}}}"#.into(),
         r#"{"version":1,"vaults":{"":{}}}"#.into(),
-        row(r#"["shop","web","a",1,1,4,"u"]"#),
-        row(r#"["shop","web","a",-1,1,3,"u"]"#),
-        row(r#"["shop","web","a",1,-1,3,"u"]"#),
-        row(r#"["shop","web/x","a",1,1,3,"u"]"#),
-        row(r#"["","web","a",1,1,3,"u"]"#),
-        row(r#"["shop","web","a b",1,1,3,"u"]"#),
-        row(r#"["shop","web","a",1,1,3,"U"]"#),
+        row(r#"["shop","web","a",1,1,4,"u",[]]"#),
+        row(r#"["shop","web","a",-1,1,3,"u",[]]"#),
+        row(r#"["shop","web","a",1,1,3,"u",["../x"]]"#),
+        row(r#"["shop","web","a",1,1,3,"u",["a","b","c","d","e","f","g","h","i"]]"#),
+        row(r#"["shop","web","a",1,-1,3,"u",[]]"#),
+        row(r#"["shop","web/x","a",1,1,3,"u",[]]"#),
+        row(r#"["","web","a",1,1,3,"u",[]]"#),
+        row(r#"["shop","web","a b",1,1,3,"u",[]]"#),
+        row(r#"["shop","web","a",1,1,3,"U",[]]"#),
         row(r#"["shop","web","a",1,1,3]"#),
-        row(r#"["shop","web","a",1,1,3,"u","v"]"#),
-        row(&format!(r#"["shop","{}","a",1,1,3,"u"]"#, "x".repeat(254))),
+        row(r#"["shop","web","a",1,1,3,"u",[],"v"]"#),
+        row(&format!(
+            r#"["shop","{}","a",1,1,3,"u",[]]"#,
+            "x".repeat(254)
+        )),
         more("[1,1,3,-5]"),
         more("[-1,1,3,5]"),
         more("[1,-1,3,5]"),

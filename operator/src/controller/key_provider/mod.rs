@@ -1,45 +1,62 @@
-//! Keeps the status of key providers, and makes the keyring of a new one.
+//! Keeps the status of key providers, and the keyrings that the operator itself may write: makes
+//! that of a new one, gives it a new key when one is due, and takes out keys that nothing needs.
 //!
 //! # Guarantees
-//! A keyring is made only where its Secret is absent, and no vault is sealed with it: both as the
-//! API server says at that moment, not as some cache remembers. It is only ever created, never
-//! written over, so that of two leaders at the same time one creates and the other finds it.
+//! * A keyring is made only where its Secret is absent, and no vault is sealed with it: both as the
+//!   API server says at that moment, not as some cache remembers. It is only ever created, never
+//!   written over, so that of two leaders at the same time one creates and the other finds it.
+//! * A key is taken out only when no vault needs it, as the API server says at that moment, and when
+//!   it has not wrapped anything for so long that nothing of it can be on its way.
 
+mod key_current;
+mod keyring;
+mod keys;
+mod lifetime;
+mod news;
 mod plan;
+mod retired;
 mod sealed;
+mod tend;
 
-use std::{collections::BTreeMap, error::Error, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{error::Error, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ListParams, ObjectMeta, PartialObjectMeta, PostParams},
+    api::{ListParams, PartialObjectMeta},
     runtime::{WatchStreamExt, watcher},
 };
 use secretvault_crds::KeyProvider;
-use secretvault_keyring::Keyring;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use self::{
-    plan::{Keys, Observed, Remedy},
+    keyring::{CreateError, Keyrings},
+    keys::Keys,
+    plan::{Observed, Remedy},
     sealed::sealed_with,
+    tend::{Memory, Tended},
 };
-use super::apply;
+use super::{
+    apply,
+    rotation::{Overview, Progress, Standing},
+};
 use crate::{
     events::Events,
-    keys::{KeyFault, ProviderFault, Source},
+    keys::{KeyError, ProviderFault, Source},
     metrics::{ControllerMetrics, ControllerName, KeyProviderState, ReconcileOutcome},
-    vaults::Vaults,
 };
 
 /// Keeps the status of all key providers.
 pub(super) struct KeyProviderController {
     pub(super) client: Client,
     pub(super) namespace: String,
-    pub(super) vaults: Vaults,
+    pub(super) standing: Standing,
     pub(super) events: Events,
     pub(super) metrics: ControllerMetrics,
 }
@@ -48,12 +65,26 @@ impl KeyProviderController {
     /// Works until dropped.
     pub(super) async fn run(self) {
         let mut triggers = Box::pin(self.triggers().ready_chunks(BURST));
-        while triggers.next().await.is_some() {
-            if !self.vaults.synced() {
+        let mut moved = self.standing.moved();
+        let mut changes = self.standing.providers.changes();
+        let (mut memory, mut last) = (Memory::default(), Instant::now());
+        loop {
+            let progress = async {
+                sleep_until(last + PROGRESS).await;
+                moved.changed().await
+            };
+            tokio::select! {
+                trigger = triggers.next() => if trigger.is_none() { return },
+                // Their senders are part of what this holds.
+                _ = progress => {}
+                _ = changes.changed() => {}
+            }
+            last = Instant::now();
+            if !self.standing.vaults.synced() {
                 continue; // It would look as if there were none; the clock comes back.
             }
             match timeout(ROUND, self.api().list(&ListParams::default())).await {
-                Ok(Ok(providers)) => self.round(providers.items).await,
+                Ok(Ok(providers)) => self.round(providers.items, &mut memory).await,
                 Ok(Err(error)) => warn!(%error, "key providers cannot be listed"),
                 Err(_) => warn!("key providers cannot be listed in time"),
             }
@@ -73,184 +104,217 @@ impl KeyProviderController {
         )
     }
 
-    async fn round(&self, providers: Vec<KeyProvider>) {
+    async fn round(&self, providers: Vec<KeyProvider>, memory: &mut Memory) {
+        let now = Timestamp::now();
+        let overview = self.standing.overview(now);
         let mut states = Vec::with_capacity(providers.len());
+        let mut oldest = None;
         for provider in providers {
-            let (outcome, state) = match timeout(ROUND, self.reconcile(&provider)).await {
+            let reconciled = self.reconcile(&provider, overview.as_ref(), memory);
+            let kept = match timeout(ROUND, reconciled).await {
                 Ok(Ok(kept)) => kept,
                 Ok(Err(error)) => {
                     let (error, provider) = (&error as &dyn Error, provider.name_any());
                     warn!(error, provider, "a key provider was not kept");
-                    (ReconcileOutcome::Failed, KeyProviderState::Unknown)
+                    Kept::FAILED
                 }
-                Err(_) => (ReconcileOutcome::Failed, KeyProviderState::Unknown),
+                Err(_) => Kept::FAILED,
             };
-            states.push(state);
+            states.push(kept.state);
+            oldest = [oldest, kept.oldest_key].into_iter().flatten().min();
             self.metrics
-                .reconciled(ControllerName::KeyProvider, outcome);
+                .reconciled(ControllerName::KeyProvider, kept.outcome);
         }
         self.metrics.key_providers_are(&states);
+        self.metrics.rotation.oldest_key(oldest, now);
+        if let Some(overview) = overview {
+            let rotation = &self.metrics.rotation;
+            rotation.remaining(overview.remaining, overview.failing);
+        }
     }
 
-    async fn reconcile(&self, provider: &KeyProvider) -> Result<Kept, KeepError> {
+    async fn reconcile(
+        &self,
+        provider: &KeyProvider,
+        overview: Option<&Overview>,
+        memory: &mut Memory,
+    ) -> Result<Kept, KeepError> {
         let name = provider.name_any();
         let source = Source::of(&provider.spec);
-        let mut keyring = self.keys(&source).await;
-        let mut vaults = self
-            .vaults
-            .all()
-            .iter()
-            .filter(|vault| uses(vault, &name))
-            .count();
-        if let (Ok(source), Err(fault)) = (&source, &keyring) {
-            let absent = self.is_absent(source).await?;
-            // As listed just now: what was made or restored a moment ago counts.
-            let sealed = if absent {
-                sealed_with(&self.client, &name).await?
-            } else {
-                vaults
-            };
-            vaults = sealed;
-            match plan::remedy(fault.reason, absent, sealed) {
-                Remedy::Create => keyring = self.create(&name, source).await?,
-                Remedy::Report => {}
-                Remedy::Wait => return Ok((ReconcileOutcome::Failed, KeyProviderState::Unknown)),
-            }
+        let mut keys = self.keys(provider, &source).await;
+        let progress = overview.map(|it| it.providers.get(&name).cloned().unwrap_or_default());
+        let mut vaults = self.vaults(&name, progress.as_ref());
+        if let Ok(source) = &source
+            && self.mend(&name, source, &mut keys, &mut vaults).await? == Remedy::Wait
+        {
+            return Ok(Kept::FAILED);
         }
+        let tended = self
+            .tend(provider, source.as_ref().ok(), &mut keys, memory)
+            .await?;
+        let Tended {
+            retired,
+            retirement,
+            unretired,
+            unrotated,
+        } = tended;
+        let effective = self.effective(provider).await;
         let observed = Observed {
             generation: provider.meta().generation,
             namespace: self.namespace.clone(),
             source: source.ok(),
-            keyring,
+            progress: progress.map(|progress| match &keys {
+                Ok(keys) => progress.by_primary(&keys.primary_key_id),
+                Err(_) => progress,
+            }),
+            keys,
             vaults,
+            effective,
+            unrotated,
+            retirement,
+            retires: provider
+                .spec
+                .local
+                .as_ref()
+                .is_some_and(|local| !local.retire.is_empty()),
+            unretired,
             before: provider.status.clone(),
+            name,
         };
-        let outcome = self.report(provider, &observed).await?;
-        Ok((outcome, plan::state(&observed.keyring)))
+        let outcome = self.report(provider, &observed, &retired).await?;
+        Ok(Kept {
+            outcome,
+            state: plan::state(&observed),
+            oldest_key: oldest_key(&observed),
+        })
+    }
+
+    /// Makes the keyring of a new provider. Has `keys` be what is there then, and `vaults` how many
+    /// need it.
+    async fn mend(
+        &self,
+        name: &str,
+        source: &Source,
+        keys: &mut Result<Keys, ProviderFault>,
+        vaults: &mut usize,
+    ) -> Result<Remedy, KeepError> {
+        let Err(fault) = keys else {
+            return Ok(Remedy::Report);
+        };
+        let absent = self.keyrings().is_absent(source).await?;
+        // As listed just now: what was made or restored a moment ago counts.
+        if absent {
+            let users = sealed_with(&self.client, name).await?;
+            *vaults = users.values().map(Vec::len).sum();
+        }
+        let remedy = plan::remedy(source, fault.reason, absent, *vaults);
+        if remedy == Remedy::Create {
+            let made = self.keyrings().create(name, source).await?;
+            *keys = made.map(|keyring| Keys::from(&keyring));
+        }
+        Ok(remedy)
     }
 
     async fn report(
         &self,
         provider: &KeyProvider,
         observed: &Observed,
+        retired: &[String],
     ) -> Result<ReconcileOutcome, KeepError> {
         let status = plan::status(observed, Timestamp::now());
-        if observed.before.as_ref() == Some(&status) {
+        let same = observed.before.as_ref() == Some(&status);
+        if same && retired.is_empty() {
             return Ok(ReconcileOutcome::Unchanged);
         }
-        apply::status(&self.api(), provider, &status).await?;
-        if let Some(news) = plan::news(observed.before.as_ref(), &status) {
-            info!(
-                provider = provider.name_any(),
-                reason = news.reason,
-                "a key provider changed"
-            );
+        if !same {
+            apply::status(&self.api(), provider, &status).await?;
+        }
+        for news in news::news(observed, &status, retired) {
+            let (provider_name, reason) = (provider.name_any(), news.reason);
+            info!(provider = provider_name, reason, "a key provider changed");
             self.events.tell(&provider.object_ref(&()), news).await;
         }
         Ok(ReconcileOutcome::Changed)
     }
 
-    /// Reads the keyring, and keeps nothing of it but its names.
-    async fn keys(&self, source: &Result<Source, ProviderFault>) -> Result<Keys, ProviderFault> {
-        let keyring = source
-            .as_ref()
-            .map_err(Clone::clone)?
-            .load(&self.secrets())
-            .await?;
-        Ok(Keys::of(&keyring))
-    }
-
-    async fn is_absent(&self, source: &Source) -> Result<bool, kube::Error> {
-        match source {
-            Source::File(_) => Ok(false),
-            Source::Secret { name, .. } => Ok(self.secrets().get_opt(name).await?.is_none()),
-        }
-    }
-
-    /// Makes the keyring, and reads what is there then: ours, or one that came first.
-    async fn create(
+    /// Reads the keys, and keeps nothing of them but their names.
+    async fn keys(
         &self,
-        provider: &str,
-        source: &Source,
-    ) -> Result<Result<Keys, ProviderFault>, KeepError> {
-        let Source::Secret { name, key } = source else {
-            return Ok(Err(ProviderFault::new(
-                KeyFault::KeyringMissing,
-                "no file is made",
-            )));
-        };
-        let keyring = Keyring::generate(Timestamp::now())?;
-        let secret = keyring_secret(provider, name, key, &keyring);
-        match self.secrets().create(&PostParams::default(), &secret).await {
-            Ok(_) => info!(provider, secret = name, id = keyring.id(), "made a keyring"),
-            Err(kube::Error::Api(answer)) if answer.reason == "AlreadyExists" => {}
-            Err(error) => return Err(error.into()),
+        provider: &KeyProvider,
+        source: &Result<Source, ProviderFault>,
+    ) -> Result<Keys, ProviderFault> {
+        let source = source.as_ref().map_err(Clone::clone)?;
+        if let Source::Transit { .. } = source {
+            let (name, providers) = (provider.name_any(), &self.standing.providers);
+            let said = provider.status.as_ref();
+            let said = said.and_then(|said| said.observed_generation);
+            if said != provider.meta().generation {
+                providers.refresh().await;
+            }
+            let state = providers.state(&name);
+            let state = state.unwrap_or_else(|| Err(tend::not_yet()));
+            return state.map(|provider| Keys::from(&*provider));
         }
-        Ok(source
-            .load(&self.secrets())
-            .await
-            .map(|keyring| Keys::of(&keyring)))
+        let keyring = self.keyrings().load(source).await?;
+        Ok(Keys::from(&keyring))
+    }
+
+    /// The provider that stands for this one, or why there is none.
+    async fn effective(&self, provider: &KeyProvider) -> Result<String, String> {
+        let name = provider.name_any();
+        if provider.spec.migrate_to.is_none() {
+            return Ok(name);
+        }
+        let effective = self.standing.providers.find_effective(&name).await;
+        effective.map_err(|error: KeyError| error.to_string())
+    }
+
+    /// How many vaults have a data key of this provider.
+    fn vaults(&self, name: &str, progress: Option<&Progress>) -> usize {
+        if let Some(progress) = progress {
+            return progress.vaults();
+        }
+        let vaults = self.standing.vaults.all();
+        let keys = vaults.iter().filter_map(|it| it.spec.data_key.as_ref());
+        keys.filter(|data_key| data_key.provider == name).count()
     }
 
     fn api(&self) -> Api<KeyProvider> {
         Api::all(self.client.clone())
     }
 
-    fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+    fn keyrings(&self) -> Keyrings {
+        Keyrings::new(Api::namespaced(self.client.clone(), &self.namespace))
     }
+}
+
+/// When the oldest key was made that a vault needs, as far as that is known.
+fn oldest_key(observed: &Observed) -> Option<Timestamp> {
+    let (keys, progress) = observed
+        .keys
+        .as_ref()
+        .ok()
+        .zip(observed.progress.as_ref())?;
+    let needed = keys
+        .all
+        .iter()
+        .filter(|key| progress.keys.contains_key(&key.id));
+    needed.filter_map(|key| key.created).min()
 }
 
 /// What was done about a key provider, and how it is.
-type Kept = (ReconcileOutcome, KeyProviderState);
-
-impl Keys {
-    fn of(keyring: &Keyring) -> Self {
-        Self {
-            scope: keyring.id().to_owned(),
-            primary_key_id: keyring.primary_id().to_string(),
-        }
-    }
+struct Kept {
+    outcome: ReconcileOutcome,
+    state: KeyProviderState,
+    oldest_key: Option<Timestamp>,
 }
 
-fn uses(vault: &secretvault_crds::SecretVault, provider: &str) -> bool {
-    vault
-        .spec
-        .data_key
-        .as_ref()
-        .is_some_and(|data_key| data_key.provider == provider)
-}
-
-/// Belongs to nobody: neither an uninstall nor the deletion of its provider takes it along.
-fn keyring_secret(provider: &str, name: &str, key: &str, keyring: &Keyring) -> Secret {
-    let labels = BTreeMap::from([
-        (
-            "app.kubernetes.io/managed-by".to_owned(),
-            "secretvault-operator".to_owned(),
-        ),
-        (
-            "secretvault.dev/key-provider".to_owned(),
-            label_value(provider),
-        ),
-    ]);
-    let document = ByteString(keyring.to_json().as_bytes().to_vec());
-    Secret {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            labels: Some(labels),
-            ..ObjectMeta::default()
-        },
-        data: Some(BTreeMap::from([(key.to_owned(), document)])),
-        type_: Some("Opaque".to_owned()),
-        ..Secret::default()
-    }
-}
-
-/// A name is longer than a label's value may be.
-fn label_value(name: &str) -> String {
-    let cut: String = name.chars().take(63).collect();
-    cut.trim_end_matches(|last: char| !last.is_ascii_alphanumeric())
-        .to_owned()
+impl Kept {
+    const FAILED: Self = Self {
+        outcome: ReconcileOutcome::Failed,
+        state: KeyProviderState::Unknown,
+        oldest_key: None,
+    };
 }
 
 /// Why a key provider was not kept.
@@ -258,38 +322,15 @@ fn label_value(name: &str) -> String {
 enum KeepError {
     #[error("the API server refused")]
     Api(#[from] kube::Error),
-    #[error("no keyring can be made")]
-    Random(#[from] secretvault_envelope::RandomError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
 }
 
 /// Hints that are answered by one round.
 const BURST: usize = 64;
 /// How often to look without a hint: at files, and at how many vaults there are.
 const PERIOD: Duration = Duration::from_secs(15);
+/// How often to tell how far the vaults are, at most.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// What one provider may take, and the list of all.
 const ROUND: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_keyring_secret_holds_the_whole_document_and_belongs_to_nobody() {
-        let keyring = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
-        let secret = keyring_secret("default", "secretvault-keyring", "keyring", &keyring);
-        let data = secret.data.unwrap();
-        let read = Keyring::parse(std::str::from_utf8(&data["keyring"].0).unwrap()).unwrap();
-        assert_eq!(read.id(), keyring.id());
-        assert_eq!(secret.metadata.owner_references, None);
-        assert_eq!(
-            secret.metadata.labels.unwrap()["secretvault.dev/key-provider"],
-            "default"
-        );
-    }
-
-    #[test]
-    fn a_long_name_is_cut_to_a_label_that_is_valid() {
-        let name = format!("{}.b", "a".repeat(62));
-        assert_eq!(label_value(&name), "a".repeat(62));
-    }
-}

@@ -53,7 +53,7 @@ fn contents(vault: &SecretVault) -> Option<(&str, i64)> {
 mod tests {
     use std::sync::Arc;
 
-    use secretvault_crds::{SecretVaultSpec, SecretVaultStatus};
+    use secretvault_crds::{DataKey, Resealed, SecretVaultSpec, SecretVaultStatus};
 
     use super::*;
     use crate::consumers::{Usage, Use};
@@ -102,6 +102,42 @@ mod tests {
             let due = due(&usages, [&vault]);
             let changes = due.values().next().cloned().unwrap_or_default();
             assert_eq!(changes.to_string(), expected, "{case}");
+        }
+    }
+
+    /// Seals every value anew, and has the status say so.
+    fn resealed(vault: &mut SecretVault, changed: bool) {
+        let from = vault.spec.content_revision();
+        vault.spec.data.insert("a".into(), "sv1:B".into());
+        let to = vault.spec.stored_revision();
+        let resealed = Resealed { from, to };
+        vault.spec.data_key = Some(DataKey {
+            resealed: Some(resealed).filter(|_| !changed),
+            ..DataKey::default()
+        });
+        vault.metadata.generation = Some(8);
+        speak(vault);
+    }
+
+    fn speak(vault: &mut SecretVault) {
+        let generation = vault.metadata.generation;
+        let (since, revision) = vault.spec.content(vault.status.as_ref(), generation);
+        let status = vault.status.get_or_insert_default();
+        status.observed_generation = generation;
+        status.content_generation = since;
+        status.content_revision = Some(revision);
+    }
+
+    #[test]
+    fn values_that_are_only_sealed_anew_make_no_pod_due() {
+        for changed in [false, true] {
+            let mut vault = vault(7, None);
+            vault.spec.data.insert("a".into(), "sv1:A".into());
+            vault.status = None;
+            speak(&mut vault);
+            resealed(&mut vault, changed);
+            let due = due(&usages(7, true, "p"), [&vault]);
+            assert_eq!(due.is_empty(), !changed, "{changed}");
         }
     }
 

@@ -76,6 +76,7 @@ fn consumer(name: &PodName, usage: &Use, generations: Generations) -> ConsumerSt
         generation: usage.generation,
         stale: reason.is_some(),
         reason,
+        overridden: usage.overridden.clone(),
     }
 }
 
@@ -160,6 +161,16 @@ mod tests {
         let status = told(&Usage::of(pods));
         let names: Vec<&str> = status.consumers.iter().map(|it| it.pod.as_str()).collect();
         assert_eq!(names, ["shop/y", "shop/z", "shop/a", "shop/b"]);
+    }
+
+    #[test]
+    fn what_another_vault_overrides_is_named() {
+        let (name, mut usage) = pod("web", 7, 0, false);
+        usage.overridden = vec!["token".to_owned()];
+        assert_eq!(
+            told(&Usage::of([(name, usage)])).consumers[0].overridden,
+            ["token"]
+        );
     }
 
     #[test]

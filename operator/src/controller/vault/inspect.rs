@@ -63,7 +63,11 @@ pub(super) async fn inspect(vault: &SecretVault, providers: &Providers) -> Verdi
         Ok(entries) => Verdict::Damaged { entries },
         Err(KeyError::DoesNotOpen) => Verdict::Damaged { entries: all(spec) },
         Err(
-            error @ (KeyError::NoProvider { .. }
+            error @ (KeyError::Failed { .. }
+            | KeyError::MigratesInCircle { .. }
+            | KeyError::MigratesNowhere { .. }
+            | KeyError::MigratesTooFar { .. }
+            | KeyError::NoProvider { .. }
             | KeyError::NotReady { .. }
             | KeyError::Randomness
             | KeyError::UnknownKey { .. }),
@@ -76,12 +80,12 @@ pub(super) async fn inspect(vault: &SecretVault, providers: &Providers) -> Verdi
 /// The names of the entries that do not open.
 async fn open(vault: &SecretVault, providers: &Providers) -> Result<Vec<String>, KeyError> {
     let data_key = vault.spec.data_key.as_ref().ok_or(KeyError::DoesNotOpen)?;
-    let provider = providers.get(&data_key.provider)?;
     let meta = &vault.metadata;
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let name = meta.name.as_deref().unwrap_or_default();
-    let binding = VaultBinding::new(provider.scope(), namespace, name);
-    let dek = provider.unwrap(&binding, data_key).await?;
+    let opened = providers.open(namespace, name, data_key).await?;
+    let binding = VaultBinding::new(&opened.scope, namespace, name);
+    let dek = opened.dek;
     let damaged = vault
         .spec
         .secrets()
@@ -130,6 +134,7 @@ mod tests {
             id: id.to_string(),
             wrapped: wrapped.wrapped,
             rekey: 0,
+            ..DataKey::default()
         };
         let mut spec = SecretVaultSpec {
             data_key: Some(data_key),

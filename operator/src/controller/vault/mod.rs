@@ -6,18 +6,17 @@
 
 mod consumers;
 mod inspect;
+mod key_current;
+mod news;
 mod plan;
 mod schedule;
 mod settle;
+mod turns;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -29,21 +28,24 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{inspect::inspect, schedule::Schedule, settle::Settling};
-use super::apply;
+use self::{
+    inspect::inspect,
+    news::DataKeys,
+    plan::Seen,
+    schedule::Schedule,
+    turns::{Due, Turns},
+};
+use super::{apply, rotation::Standing};
 use crate::{
-    consumers::{Known, Usage},
+    consumers::Known,
     events::Events,
-    keys::Providers,
     metrics::{ControllerMetrics, ControllerName, ReconcileOutcome, VaultState},
-    vaults::Vaults,
 };
 
 /// Keeps the status of all vaults.
 pub(super) struct VaultController {
     pub(super) client: Client,
-    pub(super) vaults: Vaults,
-    pub(super) providers: Providers,
+    pub(super) standing: Standing,
     pub(super) consumers: watch::Receiver<Known>,
     pub(super) events: Events,
     pub(super) metrics: ControllerMetrics,
@@ -52,60 +54,46 @@ pub(super) struct VaultController {
 impl VaultController {
     /// Works until dropped.
     pub(super) async fn run(self) {
-        let (mut turns, mut changes) = (Turns::default(), self.vaults.changes());
+        let vaults = &self.standing.vaults;
+        let (mut turns, mut changes) = (Turns::default(), vaults.changes());
         let mut tick = interval(TICK);
         loop {
+            // While vaults are rewrapped, changes come by the hundred each second.
+            let busy = self.standing.busy().is_some();
             tokio::select! {
                 _ = tick.tick() => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = changes.changed(), if !busy => if changed.is_err() { return },
             }
-            if self.vaults.synced() {
-                let due = self.due(&mut turns, self.vaults.all());
+            if vaults.synced() {
+                let known = self.consumers.borrow().clone();
+                let due = turns.due(&self.standing, &known, vaults.all());
                 self.round(&mut turns.schedule, due).await;
             }
         }
     }
 
-    /// The vaults whose turn it is, and who uses them, as far as that is settled.
-    fn due(&self, turns: &mut Turns, vaults: Vec<Arc<SecretVault>>) -> Vec<Due> {
-        let seen = self.keys_in_use(&vaults);
-        if seen != turns.keys {
-            turns.schedule.forget_all();
-            turns.keys = seen;
-        }
-        turns.retain(&vaults);
-        let (known, now) = (self.consumers.borrow().clone(), Instant::now());
-        let looks = vaults.into_iter().map(|vault| {
-            let usage = turns.settled(&vault, &known, now);
-            (vault, usage)
-        });
-        let looks: Vec<Due> = looks.collect();
-        let is_due = |(vault, usage): &Due| turns.schedule.is_due(vault, usage.as_ref(), now);
-        looks.into_iter().filter(is_due).collect()
-    }
-
     /// Looks at each of these vaults.
     async fn round(&self, schedule: &mut Schedule, due: Vec<Due>) {
         let mut done = stream::iter(due)
-            .map(async |(vault, usage)| {
-                let outcome = self.reconcile(&vault, usage.as_deref()).await;
-                (vault, usage, outcome)
+            .map(async |due| {
+                let outcome = self.reconcile(&due).await;
+                (due, outcome)
             })
             .buffer_unordered(AT_ONCE);
-        while let Some((vault, usage, outcome)) = done.next().await {
+        while let Some((due, outcome)) = done.next().await {
             self.metrics
                 .reconciled(ControllerName::Vault, outcome.counted);
             let random = getrandom::u32().unwrap_or_default();
             let again = Instant::now() + jittered(outcome.again, random);
-            schedule.done(&vault, usage, again, outcome.state);
+            schedule.done(due, again, outcome.state);
         }
         let states: Vec<_> = schedule.states().collect();
         self.metrics.vaults_are(&states);
     }
 
-    async fn reconcile(&self, vault: &SecretVault, usage: Option<&Usage>) -> Outcome {
-        let (namespace, name) = (vault.namespace(), vault.name_any());
-        match timeout(RECONCILE, self.bring_up_to_date(vault, usage)).await {
+    async fn reconcile(&self, due: &Due) -> Outcome {
+        let (namespace, name) = (due.vault.namespace(), due.vault.name_any());
+        match timeout(RECONCILE, self.bring_up_to_date(due)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 warn!(%error, namespace, name, "the status of a vault was not written");
@@ -118,15 +106,17 @@ impl VaultController {
         }
     }
 
-    async fn bring_up_to_date(
-        &self,
-        vault: &SecretVault,
-        usage: Option<&Usage>,
-    ) -> Result<Outcome, kube::Error> {
-        let verdict = inspect(vault, &self.providers).await;
+    async fn bring_up_to_date(&self, due: &Due) -> Result<Outcome, kube::Error> {
+        let vault = due.vault.as_ref();
+        let verdict = inspect(vault, &self.standing.providers).await;
         let state = Some(verdict.state());
         let again = if verdict.is_ready() { CHECK } else { RETRY };
-        let status = plan::status(vault, &verdict, usage, Timestamp::now());
+        let seen = Seen {
+            verdict: &verdict,
+            stand: due.stand.as_ref(),
+            usage: due.usage.as_deref(),
+        };
+        let status = plan::status(vault, seen, Timestamp::now());
         if vault.status.as_ref() == Some(&status) {
             return Ok(Outcome {
                 counted: ReconcileOutcome::Unchanged,
@@ -137,7 +127,11 @@ impl VaultController {
         let (namespace, name) = (vault.namespace().unwrap_or_default(), vault.name_any());
         let api: Api<SecretVault> = Api::namespaced(self.client.clone(), &namespace);
         apply::status(&api, vault, &status).await?;
-        for news in plan::news(vault.status.as_ref(), &status) {
+        let keys = DataKeys {
+            before: due.before.as_ref(),
+            now: vault.spec.data_key.as_ref(),
+        };
+        for news in news::news(vault.status.as_ref(), &status, keys) {
             info!(namespace, name, reason = news.reason, "a vault changed");
             self.events.tell(&vault.object_ref(&()), news).await;
         }
@@ -147,60 +141,7 @@ impl VaultController {
             state,
         })
     }
-
-    /// What each provider that some vault needs can do now: another key id, or another fault, is
-    /// a reason to look at the vaults again.
-    fn keys_in_use(&self, vaults: &[Arc<SecretVault>]) -> BTreeMap<String, Key> {
-        let names = vaults
-            .iter()
-            .filter_map(|vault| vault.spec.data_key.as_ref());
-        names
-            .map(|data_key| (data_key.provider.clone(), self.key(&data_key.provider)))
-            .collect()
-    }
-
-    fn key(&self, provider: &str) -> Key {
-        let provider = self
-            .providers
-            .get(provider)
-            .map_err(|error| error.to_string())?;
-        Ok((provider.scope().to_owned(), provider.primary_key_id()))
-    }
 }
-
-/// Whose turn it is, and what that is decided by.
-#[derive(Default)]
-struct Turns {
-    schedule: Schedule,
-    settling: Settling,
-    keys: BTreeMap<String, Key>,
-    /// How a vault is used by no pod.
-    unused: Arc<Usage>,
-}
-
-/// A vault, and who uses it, if that is settled.
-type Due = (Arc<SecretVault>, Option<Arc<Usage>>);
-
-impl Turns {
-    /// Forgets vaults that are gone.
-    fn retain(&mut self, vaults: &[Arc<SecretVault>]) {
-        self.schedule.retain(vaults.iter().map(AsRef::as_ref));
-        let uids = vaults.iter().filter_map(|it| it.metadata.uid.as_deref());
-        let uids: HashSet<&str> = uids.collect();
-        self.settling.retain(|uid| uids.contains(uid));
-    }
-
-    fn settled(&mut self, vault: &SecretVault, known: &Known, now: Instant) -> Option<Arc<Usage>> {
-        let uid = vault.metadata.uid.as_deref()?;
-        let usage = known.as_ref()?.get(uid).unwrap_or(&self.unused);
-        let said = vault.status.as_ref().and_then(|it| it.consumer_count);
-        let generation = vault.metadata.generation.unwrap_or_default();
-        self.settling.look(uid, generation, usage, said, now)
-    }
-}
-
-/// A provider's scope and primary key, or what is wrong with it.
-type Key = Result<(String, String), String>;
 
 /// How a look at a vault ended, what was seen, and when to look again without a reason.
 struct Outcome {

@@ -1,32 +1,39 @@
-//! What the status of a vault is to say, and what is worth an Event.
-
-use std::collections::BTreeSet;
+//! What the status of a vault is to say.
 
 use jiff::Timestamp;
-use secretvault_crds::{EntryKind, EntryStatus, SecretVault, SecretVaultStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use secretvault_crds::{
+    EntryKind, EntryStatus, SecretVault, SecretVaultStatus,
+    api::{CONDITION_KEY_CURRENT, CONDITION_READY},
+};
 
 use super::{
-    super::condition::{Ready, ready_of},
+    super::condition::{Says, condition_of},
     consumers::{self, Generations},
     inspect::Verdict,
+    key_current::Stand,
 };
-use crate::{consumers::Usage, events::News, words::listed};
+use crate::{consumers::Usage, words::listed};
 
-/// The status that a vault should have, by those who use it as far as that is settled.
-pub(super) fn status(
-    vault: &SecretVault,
-    verdict: &Verdict,
-    usage: Option<&Usage>,
-    now: Timestamp,
-) -> SecretVaultStatus {
+/// What was seen of a vault.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) verdict: &'a Verdict,
+    /// How it stands to the key that it should have, if that is known.
+    pub(super) stand: Option<&'a Stand>,
+    /// Who uses it, as far as that is settled.
+    pub(super) usage: Option<&'a Usage>,
+}
+
+/// The status that a vault should have.
+pub(super) fn status(vault: &SecretVault, seen: Seen<'_>, now: Timestamp) -> SecretVaultStatus {
     let before = vault.status.as_ref();
     let generation = vault.metadata.generation;
-    let known = before.and_then(|before| ready_of(&before.conditions));
     let entries = vault.spec.entry_statuses(before, now);
     let (content_generation, content_revision) = vault.spec.content(before, generation);
     let mut status = SecretVaultStatus {
         observed_generation: generation,
-        conditions: vec![ready(verdict, &entries).condition(generation, known, now)],
+        conditions: conditions(vault, seen, &entries, now),
         entry_count: i32::try_from(entries.len()).ok(),
         entries,
         key_id: vault
@@ -42,32 +49,33 @@ pub(super) fn status(
         current: generation.unwrap_or_default(),
         content: content_generation.unwrap_or_default(),
     };
-    consumers::tell(&mut status, usage, generations, before);
+    consumers::tell(&mut status, seen.usage, generations, before);
     status
 }
 
-/// What happened between two states of one vault.
-pub(super) fn news(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Vec<News> {
-    let mut news: Vec<News> = resealed(before, after).into_iter().collect();
-    let said = before.and_then(|before| ready_of(&before.conditions));
-    if let Some(says) = ready_of(&after.conditions) {
-        let warning = match says.reason.as_str() {
-            DAMAGED => Some(DAMAGED),
-            KEY_UNAVAILABLE => Some(KEY_UNAVAILABLE),
-            _ => None,
-        };
-        let told =
-            said.is_some_and(|said| (&said.reason, &said.message) == (&says.reason, &says.message));
-        news.extend(warning.filter(|_| !told).map(|reason| News {
-            warning: true,
-            reason,
-            note: says.message.clone(),
-        }));
-    }
-    news
+/// What is not known is said as before.
+fn conditions(
+    vault: &SecretVault,
+    seen: Seen<'_>,
+    entries: &[EntryStatus],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let generation = vault.metadata.generation;
+    let before = vault.status.as_ref();
+    let before = before.map_or(&[][..], |before| &before.conditions);
+    let ready = ready(seen.verdict, entries);
+    let ready = ready.condition(CONDITION_READY, generation, before, now);
+    let key_current = match seen.stand {
+        Some(stand) => {
+            let says = stand.says(vault);
+            Some(says.condition(CONDITION_KEY_CURRENT, generation, before, now))
+        }
+        None => condition_of(before, CONDITION_KEY_CURRENT).cloned(),
+    };
+    [ready].into_iter().chain(key_current).collect()
 }
 
-fn ready(verdict: &Verdict, entries: &[EntryStatus]) -> Ready {
+fn ready(verdict: &Verdict, entries: &[EntryStatus]) -> Says {
     let secret = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::Secret)
@@ -88,62 +96,23 @@ fn ready(verdict: &Verdict, entries: &[EntryStatus]) -> Ready {
             format!("{secret} sealed and {public} public entries"),
         ),
     };
-    Ready {
-        ready: verdict.is_ready(),
+    Says {
+        holds: verdict.is_ready(),
         reason,
         message,
     }
 }
 
-/// The entries that have another envelope, and those that are gone.
-fn resealed(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Option<News> {
-    let before = before.map_or(&[][..], |before| &before.entries);
-    let (old, new) = (revisions(before), revisions(&after.entries));
-    let names = |these: &BTreeSet<(&str, &str)>, those: &BTreeSet<(&str, &str)>| {
-        listed(these.difference(those).map(|(name, _)| *name))
-    };
-    let sealed = names(&new, &old);
-    let kept: BTreeSet<&str> = after
-        .entries
-        .iter()
-        .map(|entry| entry.name.as_str())
-        .collect();
-    let gone = listed(
-        old.iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !kept.contains(name)),
-    );
-    let note = match (sealed.is_empty(), gone.is_empty()) {
-        (true, true) => return None,
-        (false, true) => format!("sealed {sealed}"),
-        (true, false) => format!("removed {gone}"),
-        (false, false) => format!("sealed {sealed}; removed {gone}"),
-    };
-    Some(News {
-        warning: false,
-        reason: SEALED,
-        note,
-    })
-}
-
-fn revisions(entries: &[EntryStatus]) -> BTreeSet<(&str, &str)> {
-    let sealed = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::Secret);
-    sealed
-        .filter_map(|entry| Some((entry.name.as_str(), entry.revision.as_deref()?)))
-        .collect()
-}
-
-const DAMAGED: &str = "Damaged";
-const KEY_UNAVAILABLE: &str = "KeyUnavailable";
-const SEALED: &str = "Sealed";
+pub(super) const DAMAGED: &str = "Damaged";
+pub(super) const KEY_UNAVAILABLE: &str = "KeyUnavailable";
+pub(super) const SEALED: &str = "Sealed";
 
 #[cfg(test)]
 mod tests {
-    use secretvault_crds::{DataKey, SecretVaultSpec};
+    use secretvault_crds::{DataKey, Resealed, SecretVaultSpec};
 
     use super::*;
+    use crate::controller::rotation::Action;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -172,15 +141,13 @@ mod tests {
         }
     }
 
-    /// What is told when a vault goes from one verdict to another, its entries unchanged.
-    fn told(before: &Verdict, after: &Verdict) -> Vec<(bool, &'static str)> {
-        let mut vault = vault(&[("a", "sv1:A")]);
-        vault.status = Some(status(&vault, before, None, at(1)));
-        let after = status(&vault, after, None, at(2));
-        news(vault.status.as_ref(), &after)
-            .iter()
-            .map(|n| (n.warning, n.reason))
-            .collect()
+    fn said(vault: &SecretVault, verdict: &Verdict, now: Timestamp) -> SecretVaultStatus {
+        let seen = Seen {
+            verdict,
+            stand: None,
+            usage: None,
+        };
+        status(vault, seen, now)
     }
 
     #[test]
@@ -195,7 +162,7 @@ mod tests {
             (Verdict::Sealed, "True", "Sealed"),
         ];
         for (verdict, expected, reason) in cases {
-            let status = status(&vault(&[("a", "sv1:A")]), &verdict, None, at(1));
+            let status = said(&vault(&[("a", "sv1:A")]), &verdict, at(1));
             let ready = &status.conditions[0];
             assert_eq!(
                 (ready.status.as_str(), ready.reason.as_str()),
@@ -210,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_damaged_vault_names_its_entries() {
-        let status = status(&vault(&[]), &damaged(&["db/password", "x"]), None, at(1));
+        let status = said(&vault(&[]), &damaged(&["db/password", "x"]), at(1));
         assert!(status.conditions[0].message.contains("db/password, x"));
     }
 
@@ -218,34 +185,82 @@ mod tests {
     fn an_equal_state_is_an_equal_status_however_late() {
         let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
         vault.spec.public_data.insert("host".into(), "db".into());
-        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
-        assert_eq!(
-            vault.status,
-            Some(status(&vault, &Verdict::Sealed, None, at(1000)))
-        );
+        vault.status = Some(said(&vault, &Verdict::Sealed, at(1)));
+        assert_eq!(vault.status, Some(said(&vault, &Verdict::Sealed, at(1000))));
+    }
+
+    #[test]
+    fn whether_the_key_is_current_is_said_beside_ready_and_kept_while_it_is_not_known() {
+        let mut vault = vault(&[("a", "sv1:A")]);
+        let verdict = Verdict::Sealed;
+        let mut look = |stand: Option<Stand>, second| {
+            let seen = Seen {
+                verdict: &verdict,
+                stand: stand.as_ref(),
+                usage: None,
+            };
+            let status = status(&vault, seen, at(second));
+            let conditions = status.conditions.iter();
+            let said = conditions.map(|it| format!("{}={}", it.type_, it.status));
+            let said: Vec<String> = said.collect();
+            vault.status = Some(status);
+            said.join(" ")
+        };
+        let stand = |action| {
+            Some(Stand {
+                action,
+                trouble: None,
+            })
+        };
+        assert_eq!(look(None, 1), "Ready=True");
+        let rewrap = look(stand(Action::Rewrap), 2);
+        assert_eq!(rewrap, "Ready=True KeyCurrent=False");
+        assert_eq!(look(None, 3), "Ready=True KeyCurrent=False");
+        let current = look(stand(Action::Nothing), 4);
+        assert_eq!(current, "Ready=True KeyCurrent=True");
+        let conditions = vault.status.unwrap().conditions;
+        assert_eq!(conditions[0].last_transition_time.0, at(1));
+        assert_eq!(conditions[1].last_transition_time.0, at(4));
+    }
+
+    #[test]
+    fn values_that_are_sealed_anew_are_no_other_contents() {
+        let mut vault = vault(&[("a", "sv1:A")]);
+        vault.status = Some(said(&vault, &Verdict::Sealed, at(1)));
+        let from = vault.spec.content_revision();
+        vault.metadata.generation = Some(8);
+        vault.spec.data.insert("a".into(), "sv1:B".into());
+        let to = vault.spec.stored_revision();
+        vault.spec.data_key.as_mut().unwrap().resealed = Some(Resealed { from, to });
+        let resealed = said(&vault, &Verdict::Sealed, at(2));
+        assert_eq!(resealed.content_generation, Some(7));
+        let before = vault.status.as_ref().unwrap();
+        assert_eq!(resealed.content_revision, before.content_revision);
+        let sealed_at = resealed.entries[0].sealed_at.clone().unwrap();
+        assert_eq!(sealed_at.0, at(2), "the envelope is another one");
     }
 
     #[test]
     fn only_a_change_of_the_contents_makes_them_newer() {
         let mut vault = vault(&[("a", "sv1:A")]);
-        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
+        vault.status = Some(said(&vault, &Verdict::Sealed, at(1)));
         vault.metadata.generation = Some(8);
         vault.spec.description = Some("words".into());
-        let described = status(&vault, &Verdict::Sealed, None, at(2));
+        let described = said(&vault, &Verdict::Sealed, at(2));
         assert_eq!(described.content_generation, Some(7));
         vault.status = Some(described);
         vault.metadata.generation = Some(9);
         vault.spec.data.insert("a".into(), "sv1:B".into());
-        let changed = status(&vault, &Verdict::Sealed, None, at(3));
+        let changed = said(&vault, &Verdict::Sealed, at(3));
         assert_eq!(changed.content_generation, Some(9));
     }
 
     #[test]
     fn sealed_at_moves_only_with_the_envelope() {
         let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
-        vault.status = Some(status(&vault, &Verdict::Sealed, None, at(1)));
+        vault.status = Some(said(&vault, &Verdict::Sealed, at(1)));
         vault.spec.data.insert("b".into(), "sv1:C".into());
-        let sealed_at: Vec<_> = status(&vault, &Verdict::Sealed, None, at(9))
+        let sealed_at: Vec<_> = said(&vault, &Verdict::Sealed, at(9))
             .entries
             .iter()
             .map(|entry| entry.sealed_at.clone().unwrap().0)
@@ -257,7 +272,7 @@ mod tests {
     fn an_entry_shows_names_and_no_trace_of_its_value() {
         let mut vault = vault(&[("a", "sv1:A")]);
         vault.spec.public_data.insert("host".into(), "db".into());
-        let status = status(&vault, &Verdict::Sealed, None, at(0));
+        let status = said(&vault, &Verdict::Sealed, at(0));
         insta::assert_snapshot!(serde_json::to_string_pretty(&status.entries).unwrap(), @r#"
         [
           {
@@ -275,47 +290,5 @@ mod tests {
           }
         ]
         "#);
-    }
-
-    #[test]
-    fn news_are_told_once() {
-        let unavailable = || Verdict::KeyUnavailable {
-            message: "no key".into(),
-        };
-        let cases = [
-            (Verdict::Sealed, Verdict::Sealed, vec![]),
-            (Verdict::Sealed, damaged(&["a"]), vec![(true, "Damaged")]),
-            (damaged(&["a"]), damaged(&["a"]), vec![]),
-            (
-                damaged(&["a"]),
-                damaged(&["a", "b"]),
-                vec![(true, "Damaged")],
-            ),
-            (
-                Verdict::Sealed,
-                unavailable(),
-                vec![(true, "KeyUnavailable")],
-            ),
-            (unavailable(), unavailable(), vec![]),
-            (unavailable(), Verdict::Sealed, vec![]),
-        ];
-        for (before, after, expected) in cases {
-            assert_eq!(told(&before, &after), expected, "{before:?} to {after:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_sealed_and_removed_is_told_by_name() {
-        let mut vault = vault(&[("a", "sv1:A"), ("b", "sv1:B")]);
-        let first = status(&vault, &Verdict::Sealed, None, at(1));
-        assert_eq!(news(None, &first)[0].note, "sealed a, b");
-        vault.status = Some(first);
-        vault.spec.data.remove("a");
-        vault.spec.data.insert("b".into(), "sv1:C".into());
-        let second = status(&vault, &Verdict::Sealed, None, at(2));
-        assert_eq!(
-            news(vault.status.as_ref(), &second)[0].note,
-            "sealed b; removed a"
-        );
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use secretvault_crds::SecretVault;
+use secretvault_crds::{DataKey, SecretVault};
 use tokio::time::Instant;
 
+use super::{key_current::Stand, turns::Due};
 use crate::{consumers::Usage, metrics::VaultState};
 
 /// What was looked at, in which version, and when again.
@@ -20,15 +21,27 @@ type Key = (Option<String>, String);
 #[derive(Debug)]
 struct Look {
     version: Option<String>,
+    stand: Option<Stand>,
     usage: Option<Arc<Usage>>,
+    data_key: Option<DataKey>,
     again: Instant,
     state: Option<VaultState>,
+    forgotten: bool,
 }
 
 impl Schedule {
     /// Makes it every vault's turn.
     pub(super) fn forget_all(&mut self) {
-        self.looked_at.clear();
+        for look in self.looked_at.values_mut() {
+            look.forgotten = true;
+        }
+    }
+
+    /// Makes it the turn of every vault that was not seen to be ready.
+    pub(super) fn forget_unready(&mut self) {
+        for look in self.looked_at.values_mut() {
+            look.forgotten |= !matches!(look.state, Some(VaultState::Empty | VaultState::Sealed));
+        }
     }
 
     /// Forgets vaults that are gone.
@@ -37,22 +50,23 @@ impl Schedule {
         self.looked_at.retain(|vault, _| alive.contains(vault));
     }
 
-    /// Notes that the vault was looked at as it is, who used it as far as that was settled, and what
-    /// was seen.
-    pub(super) fn done(
-        &mut self,
-        vault: &SecretVault,
-        usage: Option<Arc<Usage>>,
-        again: Instant,
-        state: Option<VaultState>,
-    ) {
+    /// Notes that the vault was looked at as it is, and what was seen.
+    pub(super) fn done(&mut self, due: Due, again: Instant, state: Option<VaultState>) {
         let look = Look {
-            version: vault.resource_version(),
-            usage,
+            version: due.vault.resource_version(),
+            stand: due.stand,
+            usage: due.usage,
+            data_key: due.vault.spec.data_key.clone(),
             again,
             state,
+            forgotten: false,
         };
-        self.looked_at.insert(key(vault), look);
+        self.looked_at.insert(key(&due.vault), look);
+    }
+
+    /// The vault's data key as it was at the last look.
+    pub(super) fn data_key(&self, vault: &SecretVault) -> Option<&DataKey> {
+        self.looked_at.get(&key(vault))?.data_key.as_ref()
     }
 
     /// How the vaults are, as far as was seen.
@@ -60,16 +74,20 @@ impl Schedule {
         self.looked_at.values().filter_map(|look| look.state)
     }
 
-    /// Whether it is the vault's turn. Who uses it is a reason once it is settled.
+    /// Whether it is the vault's turn. Who uses it is a reason once it is settled, and how it stands
+    /// to its key once that lasts.
     pub(super) fn is_due(
         &self,
         vault: &SecretVault,
         usage: Option<&Arc<Usage>>,
+        stand: Option<&Stand>,
         now: Instant,
     ) -> bool {
         self.looked_at.get(&key(vault)).is_none_or(|look| {
             let others = usage.is_some() && look.usage.as_ref() != usage;
-            others || now >= look.again || look.version != vault.resource_version()
+            let stands = stand.is_some() && look.stand.as_ref() != stand;
+            let late = look.forgotten || now >= look.again;
+            others || stands || late || look.version != vault.resource_version()
         })
     }
 }
@@ -85,6 +103,7 @@ mod tests {
     use secretvault_crds::SecretVaultSpec;
 
     use super::*;
+    use crate::controller::rotation::Action;
 
     fn vault(version: &str) -> SecretVault {
         let mut vault = SecretVault::new("app", SecretVaultSpec::default());
@@ -92,35 +111,80 @@ mod tests {
         vault
     }
 
+    fn look(version: &str) -> Due {
+        Due {
+            vault: Arc::new(vault(version)),
+            stand: None,
+            usage: None,
+            before: None,
+        }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn a_vault_has_its_turn_when_new_changed_or_long_not_seen() {
-        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
-        let mut schedule = Schedule::default();
-        assert!(schedule.is_due(&vault("1"), None, now));
-        schedule.done(&vault("1"), None, now + hour, None);
-        assert!(!schedule.is_due(&vault("1"), None, now));
-        assert!(schedule.is_due(&vault("2"), None, now));
-        assert!(schedule.is_due(&vault("1"), None, now + hour));
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        assert!(schedule.is_due(&vault("1"), None, None, now));
+        schedule.done(look("1"), now + HOUR, None);
+        assert!(!schedule.is_due(&vault("1"), None, None, now));
+        assert!(schedule.is_due(&vault("2"), None, None, now));
+        assert!(schedule.is_due(&vault("1"), None, None, now + HOUR));
     }
 
     #[test]
     fn a_vault_has_its_turn_when_others_use_it_and_that_is_settled() {
-        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let now = Instant::now();
         let (none, some) = (Arc::new(Usage::default()), Usage::default());
         let some = Arc::new(some.and(crate::consumers::Use::default(), 1));
         let mut schedule = Schedule::default();
-        schedule.done(&vault("1"), Some(Arc::clone(&none)), now + hour, None);
-        assert!(!schedule.is_due(&vault("1"), Some(&none), now));
-        assert!(!schedule.is_due(&vault("1"), None, now));
-        assert!(schedule.is_due(&vault("1"), Some(&some), now));
+        let mut looked = look("1");
+        looked.usage = Some(Arc::clone(&none));
+        schedule.done(looked, now + HOUR, None);
+        assert!(!schedule.is_due(&vault("1"), Some(&none), None, now));
+        assert!(!schedule.is_due(&vault("1"), None, None, now));
+        assert!(schedule.is_due(&vault("1"), Some(&some), None, now));
+    }
+
+    #[test]
+    fn a_vault_has_its_turn_when_it_stands_otherwise_to_its_key() {
+        let stand = |action| Stand {
+            action,
+            trouble: None,
+        };
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        let mut looked = look("1");
+        looked.stand = Some(stand(Action::Nothing));
+        schedule.done(looked, now + HOUR, None);
+        let due = |action| schedule.is_due(&vault("1"), None, Some(&stand(action)), now);
+        assert!(!due(Action::Nothing));
+        assert!(due(Action::Rewrap));
+        assert!(!schedule.is_due(&vault("1"), None, None, now));
+    }
+
+    #[test]
+    fn what_a_provider_can_do_more_concerns_those_that_did_not_open() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        for (state, unready, all) in [
+            (Some(VaultState::Sealed), false, true),
+            (Some(VaultState::KeyUnavailable), true, true),
+            (None, true, true),
+        ] {
+            schedule.done(look("1"), now + HOUR, state);
+            schedule.forget_unready();
+            let is_due = |schedule: &Schedule| schedule.is_due(&vault("1"), None, None, now);
+            assert_eq!(is_due(&schedule), unready, "{state:?}");
+            schedule.forget_all();
+            assert_eq!(is_due(&schedule), all, "{state:?}");
+        }
     }
 
     #[test]
     fn a_vault_that_is_gone_is_forgotten() {
         let now = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.done(&vault("1"), None, now + Duration::from_secs(9), None);
+        schedule.done(look("1"), now + HOUR, None);
         schedule.retain([]);
-        assert!(schedule.is_due(&vault("1"), None, now));
+        assert!(schedule.is_due(&vault("1"), None, None, now));
     }
 }

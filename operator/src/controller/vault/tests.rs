@@ -1,11 +1,15 @@
 //! The controller at work, against an API server in memory.
 
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::*;
-use crate::consumers::{Usages, Use, fake::FakeApi};
+use crate::consumers::{Usage, Usages, Use, fake::FakeApi};
+use crate::keys::Providers;
+use crate::vaults::Vaults;
 
 const PATH: &str = "/apis/secretvault.dev/v1alpha1/namespaces/shop/secretvaults/app";
 
@@ -25,8 +29,7 @@ impl Scene {
         let (told, consumers) = watch::channel(None);
         let controller = VaultController {
             client: server.client(),
-            vaults: vaults.clone(),
-            providers: Providers::new(),
+            standing: Standing::new(vaults.clone(), Providers::new()),
             consumers,
             events: Events::new(server.client(), "pod"),
             metrics: ControllerMetrics::default(),
@@ -182,4 +185,45 @@ async fn a_vault_that_nobody_uses_any_more_has_no_consumers() {
 fn jitter_adds_up_to_a_quarter() {
     assert_eq!(jittered(CHECK, 0), CHECK);
     assert_eq!(jittered(CHECK, u32::MAX), CHECK + CHECK / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_made_something_of_values_are_not_stale_when_these_are_only_sealed_anew() {
+    let mut scene = Scene::begin().await;
+    let environment = |scene: &Scene| {
+        let usage = Use {
+            generation: scene.generation,
+            since: 1,
+            env: true,
+            ..Use::default()
+        };
+        let usage = Usage::of([("web".to_owned(), usage)]);
+        let usages: Usages = [("u".to_owned(), Arc::new(usage))].into();
+        scene.told.send_replace(Some(Arc::new(usages)));
+    };
+    environment(&scene);
+    scene.settle(30).await;
+    assert_eq!(scene.said(), json!([1, 0]));
+    // Another generation, stored otherwise, of the same contents.
+    let spec = |scene: &Scene| -> secretvault_crds::SecretVaultSpec {
+        serde_json::from_value(scene.server.stored(PATH)["spec"].clone()).unwrap()
+    };
+    let from = spec(&scene).content_revision();
+    scene.edit();
+    let to = spec(&scene).stored_revision();
+    let mut stored = scene.server.stored(PATH);
+    stored["spec"]["dataKey"] = json!({
+        "provider": "default", "keyId": "k", "id": "0".repeat(32), "wrapped": "w", "rekey": 1,
+        "resealed": {"from": from, "to": to},
+    });
+    scene.server.object(PATH, stored);
+    scene.arrive();
+    environment(&scene);
+    scene.settle(30).await;
+    assert_eq!(scene.said(), json!([1, 0]));
+    // And then other ones.
+    scene.edit();
+    environment(&scene);
+    scene.settle(30).await;
+    assert_eq!(scene.said(), json!([1, 1]));
 }

@@ -2,11 +2,12 @@
 //! watches with it.
 //!
 //! ```text
-//! handle  = version ‖ field × 8 ‖ tag
+//! handle  = version ‖ field × 9 ‖ tag
 //! version = 0x01
 //! field   = length, 2 bytes, most significant first ‖ as many bytes
 //! fields  = node, pod's namespace, pod's name, pod's UID,
-//!           vault's namespace, vault's name, vault's UID (empty: it is awaited), flags
+//!           vault's namespace, vault's name, vault's UID (empty: it is awaited), flags,
+//!           overridden paths, each after the first behind a line feed
 //! flags   = one byte: 1 the pod's environment is made of the vault, 2 it is restarted on changes
 //! tag     = HMAC-SHA256 under the handle key, of all before it
 //! ```
@@ -60,7 +61,8 @@ pub(super) fn read(handle: &[u8], keys: &HandleKeys, node: &str) -> Result<Consu
 fn body(consumer: &Consumer) -> Option<Vec<u8>> {
     let env = if consumer.env { ENV } else { 0 };
     let restart = if consumer.restart { RESTART } else { 0 };
-    let fields: [&[u8]; 8] = [
+    let overridden = consumer.overridden.join(SEPARATOR);
+    let fields: [&[u8]; 9] = [
         consumer.node.as_bytes(),
         consumer.pod_namespace.as_bytes(),
         consumer.pod.as_bytes(),
@@ -69,6 +71,7 @@ fn body(consumer: &Consumer) -> Option<Vec<u8>> {
         consumer.vault.name.as_bytes(),
         consumer.vault_uid.as_bytes(),
         &[env | restart],
+        overridden.as_bytes(),
     ];
     let mut body = vec![VERSION];
     for field in fields {
@@ -92,12 +95,18 @@ fn parse(body: &[u8]) -> Option<Consumer> {
         vault_uid: fields.text()?,
         env: false,
         restart: false,
+        overridden: Vec::new(),
     };
     let &[flags] = fields.next()? else {
         return None;
     };
+    let overridden = fields.text()?;
     if flags & !(ENV | RESTART) != 0 || !fields.0.is_empty() {
         return None;
+    }
+    if !overridden.is_empty() {
+        let paths = overridden.split(SEPARATOR).map(str::to_owned);
+        consumer.overridden = paths.collect();
     }
     consumer.env = flags & ENV != 0;
     consumer.restart = flags & RESTART != 0;
@@ -123,7 +132,11 @@ const VERSION: u8 = 1;
 const ENV: u8 = 1;
 const RESTART: u8 = 2;
 
-/// The longest names that Kubernetes allows take some 1,000 bytes. More is not worth a look.
+/// No path has one.
+const SEPARATOR: &str = "\n";
+
+/// The longest names that Kubernetes allows take some 1,000 bytes, and paths half of that. More is
+/// not worth a look.
 const MAX_HANDLE: usize = 1536;
 
 #[cfg(test)]
@@ -143,6 +156,7 @@ pub(in crate::release) mod tests {
             node: "node-a".to_owned(),
             env: false,
             restart: true,
+            overridden: vec!["db/password".to_owned(), "token".to_owned()],
         }
     }
 
@@ -154,7 +168,9 @@ pub(in crate::release) mod tests {
         let text = || text;
         let pod = (text(), text(), text(), text());
         let vault = (text(), text(), text());
-        (pod, vault, any::<(bool, bool)>()).prop_map(|(pod, vault, (env, restart))| Consumer {
+        let paths = prop::collection::vec("[a-z/]{1,10}", 0..3);
+        let rest = (any::<(bool, bool)>(), paths);
+        (pod, vault, rest).prop_map(|(pod, vault, ((env, restart), overridden))| Consumer {
             node: pod.0,
             pod_namespace: pod.1,
             pod: pod.2,
@@ -163,8 +179,12 @@ pub(in crate::release) mod tests {
             vault_uid: vault.2,
             env,
             restart,
+            overridden,
         })
     }
+
+    /// Where the flags of [`consumer`]'s handle are.
+    const FLAGS_AT: usize = 55;
 
     fn signed(body: &[u8], keys: &HandleKeys) -> Vec<u8> {
         [body, &keys.tag(body).unwrap()].concat()
@@ -174,7 +194,8 @@ pub(in crate::release) mod tests {
     #[test]
     fn the_format_is_frozen() {
         let expected = b"\x01\x00\x06node-a\x00\x04shop\x00\x05web-0\x00\x07pod-uid\
-            \x00\x04shop\x00\x03app\x00\x07uid-app\x00\x01\x02";
+            \x00\x04shop\x00\x03app\x00\x07uid-app\x00\x01\x02\
+            \x00\x11db/password\ntoken";
         assert_eq!(body(&consumer()).unwrap(), expected);
     }
 
@@ -238,15 +259,13 @@ pub(in crate::release) mod tests {
         };
         let cases = [
             ("another version", changed(|body| body[0] = 2)),
-            (
-                "an unknown flag",
-                changed(|body| *body.last_mut().unwrap() = 4),
-            ),
+            ("an unknown flag", changed(|body| body[FLAGS_AT] = 4)),
             ("more than the fields", changed(|body| body.push(0))),
-            ("no flags", changed(|body| body.truncate(body.len() - 3))),
+            ("no paths", changed(|body| body.truncate(FLAGS_AT + 1))),
+            ("no flags", changed(|body| body.truncate(FLAGS_AT - 2))),
             ("two bytes of flags", {
-                let mut body = changed(|body| body.truncate(body.len() - 3));
-                body.extend_from_slice(&[0, 2, 0, 0]);
+                let mut body = changed(|body| body.truncate(FLAGS_AT - 2));
+                body.extend_from_slice(&[0, 2, 0, 0, 0, 0]);
                 body
             }),
             ("no text", changed(|body| body[3] = 0xff)),

@@ -48,6 +48,7 @@ impl Scene {
         let usage = Use {
             since: 1,
             restart: true,
+            overridden: Vec::new(),
             uid: format!("uid-{name}"),
             ..Use::default()
         };

@@ -127,6 +127,7 @@ async fn consumers_are_those_of_the_streams_that_are_open() {
         node: "node-a".to_owned(),
         env: true,
         restart: false,
+        overridden: Vec::new(),
     };
     let holding = Holding {
         generation: 1,
