@@ -47,7 +47,8 @@ fn processes(program: &str) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
-fn mebibytes(smaps: &str, field: &str) -> String {
+/// A field of `smaps_rollup`.
+pub(crate) fn mebibytes(smaps: &str, field: &str) -> String {
     let line = smaps.lines().find_map(|line| line.strip_prefix(field));
     let kibibytes: f64 = line
         .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok())
@@ -176,8 +177,64 @@ fn bucket(line: &str) -> Option<(u64, f64)> {
     Some((micros, value(line)?))
 }
 
+/// Where the time of a change goes, by our own histograms: the mean of each part.
+pub(crate) struct Parts(Vec<(f64, f64)>);
+
+impl Parts {
+    pub(crate) fn so_far() -> Self {
+        let all = [metrics_of("operator"), metrics_of("node-agent")].concat();
+        let sum_and_count = |(name, _): &(&str, &str)| {
+            let total = |what: &str| {
+                let lines = all.iter().flat_map(|metrics| metrics.lines());
+                let wanted = format!("{name}_{what}");
+                let lines = lines.filter(|line| {
+                    line.strip_prefix(&wanted)
+                        .is_some_and(|rest| rest.starts_with([' ', '{']))
+                });
+                lines.filter_map(value).sum()
+            };
+            (total("sum"), total("count"))
+        };
+        Self(PARTS.iter().map(sum_and_count).collect())
+    }
+
+    pub(crate) fn told_since(self, report: &mut Report) {
+        let now = Self::so_far();
+        report.table(&["part", "times", "mean"]);
+        for (((_, what), before), after) in PARTS.iter().zip(self.0).zip(now.0) {
+            let (seconds, count) = (after.0 - before.0, after.1 - before.1);
+            let mean = if count > 0.0 { seconds / count } else { 0.0 };
+            report.row(&[
+                (*what).to_owned(),
+                format!("{count:.0}"),
+                Millis(Duration::from_secs_f64(mean.max(0.0))).to_string(),
+            ]);
+        }
+    }
+}
+
+/// Histograms that follow each other, or lie in each other.
+const PARTS: [(&str, &str); 3] = [
+    (
+        "secretvault_agent_push_seconds",
+        "agent: from the operator's word to the swap",
+    ),
+    (
+        "secretvault_release_duration_seconds",
+        "of that, operator: from a request to its answer",
+    ),
+    (
+        "secretvault_release_api_seconds",
+        "of that, API server: each review of a token and each read of a pod",
+    ),
+];
+
 fn agents_metrics() -> Vec<String> {
-    let selector = "app.kubernetes.io/component=node-agent";
+    metrics_of("node-agent")
+}
+
+fn metrics_of(component: &str) -> Vec<String> {
+    let selector = &format!("app.kubernetes.io/component={component}");
     let names = [
         "-n",
         SYSTEM,

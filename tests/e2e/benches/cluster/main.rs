@@ -3,10 +3,13 @@
 //! Machines differ and are noisy, so what is compared is measured in one run, turn by turn, and the
 //! report gives ratios beside times. Nothing here fails for being slow.
 //!
-//! With a path as argument the report is written there too.
+//! With a path as argument the report is written there too. Further arguments name the parts that are
+//! measured: starts, changes, keys, launcher. None: all of them.
 
 mod changes;
 mod cost;
+mod keys;
+mod launcher;
 mod pods;
 mod report;
 mod starts;
@@ -24,14 +27,25 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     // cargo itself passes `--bench`.
-    let path = std::env::args()
-        .skip(1)
-        .find(|word| !word.starts_with("--"));
+    let mut words = std::env::args().skip(1);
+    let path = words.find(|word| !word.starts_with("--"));
+    let wanted: Vec<String> = words.collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|it| it == part);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::try_default().await?;
     let mut report = Report::begin();
-    starts::measure(&client, &mut report).await?;
-    changes::measure(&client, &mut report).await?;
+    if is_wanted("starts") {
+        starts::measure(&client, &mut report).await?;
+    }
+    if is_wanted("changes") {
+        changes::measure(&client, &mut report).await?;
+    }
+    if is_wanted("keys") {
+        keys::measure(&client, &mut report).await?;
+    }
+    if is_wanted("launcher") {
+        launcher::measure(&mut report)?;
+    }
     let text = report.text();
     if let Some(path) = path {
         std::fs::write(path, &text)?;
