@@ -3,20 +3,24 @@
 //!
 //! Run by `make test-cluster`, inside the cluster's network (`tests/cluster/enter`).
 
+mod bao;
 mod kubectl;
 mod lock;
 mod mount;
 mod node;
 mod pod;
+mod provider;
 mod system;
 mod vault;
 mod wait;
 
+pub use bao::{Bao, TransitKey};
 pub use kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
 pub use lock::{alone, together};
 pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;
+pub use provider::{KeyProvider, condition, now};
 pub use system::{Part, Upgraded, WithoutOperator, helm, upgraded, wait_system, without_operator};
 pub use vault::Vault;
 pub use wait::{PATIENCE, eventually, eventually_within};

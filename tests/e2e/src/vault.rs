@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::kubectl::{Answer, Namespace};
+use crate::provider::condition;
 use crate::wait::eventually;
 
 /// A vault to be applied, as a person would write it.
@@ -175,7 +176,7 @@ impl Vault {
         eventually(&format!("{object} has Ready={status}"), || {
             let vault = namespace.try_get(&object)?;
             let generation = &vault["metadata"]["generation"];
-            let ready = &vault["status"]["conditions"][0];
+            let ready = condition(&vault, "Ready");
             if ready["status"] == status && ready["observedGeneration"] == *generation {
                 Ok(vault)
             } else {

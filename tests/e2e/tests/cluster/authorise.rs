@@ -8,5 +8,6 @@ mod audit;
 mod events;
 mod least_privilege;
 mod names;
+mod policies;
 mod rules;
 mod tokens;

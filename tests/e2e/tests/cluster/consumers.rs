@@ -90,6 +90,29 @@ fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
 }
 
 #[test]
+fn the_status_names_the_files_that_another_vault_of_the_pod_overrides() {
+    let _lock = together();
+    let namespace = Namespace::create("consumers-overridden");
+    for name in ["shared", "app"] {
+        let vault = Vault::named(name).text("token", name).text(name, "own");
+        let _ = vault.apply(&namespace).expect_success();
+    }
+    Pod::mounting("pod", "shared, app").run(&namespace);
+    let _ = wait_counts(&namespace, 1, 0);
+    let overridden = |vault: &str| {
+        eventually("the status names the pod", || {
+            let status = namespace.try_get(vault)?["status"].clone();
+            match &status["consumers"][0] {
+                Value::Null => Err(status.to_string()),
+                consumer => Ok(consumer["overridden"].clone()),
+            }
+        })
+    };
+    assert_eq!(overridden("sv/shared"), json!(["token"]));
+    assert_eq!(overridden("sv/app"), Value::Null);
+}
+
+#[test]
 fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is_not() {
     let _lock = together();
     let namespace = Namespace::create("consumers-env");

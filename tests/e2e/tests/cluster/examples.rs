@@ -4,6 +4,7 @@ mod access;
 mod annotations;
 mod files;
 mod key_provider;
+mod keys;
 mod quickstart;
 mod software;
 mod users;
@@ -31,13 +32,14 @@ fn every_example_has_a_test() {
 }
 
 /// The examples of this module's tests, and that of `keyring::machine`.
-const TESTED: [&str; 19] = [
+const TESTED: [&str; 21] = [
     "access-rules",
     "annotations",
     "binary-and-files",
     "immutable",
     "items",
     "key-provider-file",
+    "key-rotation",
     "mariadb",
     "merge",
     "nginx",
@@ -50,6 +52,7 @@ const TESTED: [&str; 19] = [
     "postgresql",
     "python-web",
     "quickstart",
+    "transit",
     "user-namespace",
 ];
 

@@ -12,8 +12,11 @@ mod quickstart;
 
 mod apply;
 mod keyring;
+mod migration;
 mod rights;
+mod rotation;
 mod schema;
+mod transit;
 
 mod examples;
 

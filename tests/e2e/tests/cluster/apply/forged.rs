@@ -343,22 +343,18 @@ fn a_last_applied_annotation_that_is_no_manifest_is_refused() {
 }
 
 #[test]
-fn another_key_provider_for_a_sealed_vault_is_refused() {
+fn a_key_provider_that_is_not_there_is_refused_for_sealed_vaults_and_new_ones() {
     let _lock = together();
     let namespace = Namespace::create("forged");
     store(&namespace);
     let moved = vault().spec("keyProvider", json!("another"));
-    assert_replacement_refused(
-        &namespace,
-        &moved,
-        &["spec.keyProvider cannot be changed from default"],
-    );
-    let unknown = moved.renamed("new");
     let says = [
         "no usable key",
         "there is no KeyProvider another",
         "spec.keyProvider",
     ];
+    assert_replacement_refused(&namespace, &moved, &says);
+    let unknown = moved.renamed("new");
     assert_creation_refused(&namespace, &unknown, &says);
     let same = vault().spec("keyProvider", json!("default"));
     let _ = same.replace(&namespace).expect_success();

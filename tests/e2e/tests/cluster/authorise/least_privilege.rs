@@ -94,8 +94,13 @@ fn operator_may(right: &str, elsewhere: &str) -> bool {
     let [verb, resource, place] = words[..] else {
         panic!("no right: {right}");
     };
-    let (resource, subresource) = resource.split_once(':').unwrap_or((resource, ""));
+    let (resource, rest) = resource.split_once(':').unwrap_or((resource, ""));
+    let (subresource, name) = rest.split_once('/').unwrap_or((rest, ""));
     let subresource = format!("--subresource={subresource}");
+    let resource = &match name {
+        "" => resource.to_owned(),
+        name => format!("{resource}/{name}"),
+    };
     let place = match place {
         "anywhere" => "--all-namespaces".to_owned(),
         "elsewhere" => format!("--namespace={elsewhere}"),
@@ -159,12 +164,17 @@ yes list secrets own
 no  watch secrets elsewhere
 no  create secrets elsewhere
 yes create secrets own
-no  update secrets/secretvault-keyring own
+yes update secrets/secretvault-keyring own
 no  patch secrets/secretvault-keyring own
 yes update secrets/secretvault-ca own
+no  update secrets elsewhere
 no  delete secrets own
 no  create serviceaccounts:token elsewhere
+no  create serviceaccounts:token/secretvault-operator elsewhere
 no  create serviceaccounts:token own
+no  create serviceaccounts:token/secretvault-node-agent own
+yes create serviceaccounts:token/secretvault-operator own
+no  get serviceaccounts own
 yes create tokenreviews.authentication.k8s.io anywhere
 no  impersonate serviceaccounts elsewhere
 no  impersonate users anywhere
@@ -177,7 +187,7 @@ no  patch pods:ephemeralcontainers elsewhere
 yes get pods elsewhere
 no  create secretvaults.secretvault.dev elsewhere
 no  update secretvaults.secretvault.dev elsewhere
-no  patch secretvaults.secretvault.dev elsewhere
+yes patch secretvaults.secretvault.dev elsewhere
 no  delete secretvaults.secretvault.dev elsewhere
 no  restore secretvaults.secretvault.dev elsewhere
 no  manage secretvaults.secretvault.dev elsewhere
@@ -195,6 +205,10 @@ no  patch customresourcedefinitions.apiextensions.k8s.io anywhere
 no  create clusterrolebindings.rbac.authorization.k8s.io anywhere
 no  bind clusterroles.rbac.authorization.k8s.io anywhere
 no  escalate clusterroles.rbac.authorization.k8s.io anywhere
+yes get namespaces anywhere
+yes watch namespaces anywhere
+no  patch namespaces anywhere
+no  create namespaces anywhere
 no  get nodes:proxy anywhere
 no  get configmaps elsewhere
 no  get configmaps own

@@ -1,0 +1,216 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use crate::SYSTEM;
+use crate::kubectl::{kubectl, kubectl_with};
+use crate::wait::eventually;
+
+/// A key provider of a test's own. Deleted when it drops, with its keyring if it has one.
+pub struct KeyProvider {
+    name: String,
+    spec: Value,
+}
+
+impl KeyProvider {
+    /// One with a keyring in the Secret of its own name, which the operator makes.
+    #[must_use]
+    pub fn local(name: &str) -> Self {
+        let keyring = json!({"keyring": {"secret": {"name": name}}});
+        Self {
+            name: name.to_owned(),
+            spec: json!({"local": keyring}),
+        }
+    }
+
+    /// One with this `spec.vaultTransit`.
+    #[must_use]
+    pub fn transit(name: &str, transit: &Value) -> Self {
+        Self {
+            name: name.to_owned(),
+            spec: json!({"vaultTransit": transit}),
+        }
+    }
+
+    /// One whose keyring is there already, with two keys that were made long ago. Returns it with the
+    /// id of the one that does not wrap.
+    #[must_use]
+    pub fn with_an_old_key(name: &str) -> (Self, String) {
+        let random = name.rsplit('-').next().unwrap_or_default();
+        let key = |digit: &str, byte: u8, created: &str| {
+            let key = BASE64_STANDARD.encode([byte; 32]);
+            json!({"id": digit.repeat(16), "key": key, "created": created})
+        };
+        let keyring = json!({
+            "version": 1,
+            // A keyring of its own: a namespace's name ends with eight random digits.
+            "id": random.repeat(4),
+            "primary": "2".repeat(16),
+            "keys": [key("2", 2, "2026-02-01T00:00:00Z"), key("1", 1, "2026-01-01T00:00:00Z")],
+        });
+        put_keyring(name, &keyring.to_string());
+        (Self::local(name).ready(), "1".repeat(16))
+    }
+
+    /// Sets a field of `spec`.
+    #[must_use]
+    pub fn spec(mut self, field: &str, value: Value) -> Self {
+        self.spec[field] = value;
+        self
+    }
+
+    /// Applies it and waits until it can be used.
+    #[must_use]
+    pub fn ready(self) -> Self {
+        self.apply();
+        self.wait("Ready", "True", "");
+        self
+    }
+
+    /// Applies it.
+    pub fn apply(&self) {
+        let manifest = json!({
+            "apiVersion": "secretvault.dev/v1alpha1",
+            "kind": "KeyProvider",
+            "metadata": {"name": self.name},
+            "spec": self.spec,
+        });
+        let _ = kubectl_with(&["apply", "-f", "-"], &manifest.to_string()).expect_success();
+    }
+
+    /// Changes fields of `spec`; null takes one out.
+    pub fn patch(&self, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        let arguments = ["patch", &self.object(), "--type=merge", "-p", &patch];
+        let _ = kubectl(&arguments).expect_success();
+    }
+
+    /// Asks for a new key of the keyring, and waits until it wraps. Returns its id and the last one.
+    pub fn rotate(&self) -> (String, String) {
+        let before = self.primary();
+        self.patch(&json!({"local": {"rotatedSince": now()}}));
+        let after = eventually(&format!("{} has a new key", self.object()), || {
+            match self.primary() {
+                same if same == before => Err(self.stored()["status"].to_string()),
+                other => Ok(other),
+            }
+        });
+        (after, before)
+    }
+
+    /// The key that wraps, as the status says.
+    #[must_use]
+    pub fn primary(&self) -> String {
+        let primary = &self.stored()["status"]["primaryKeyId"];
+        primary.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The keyring's document.
+    #[must_use]
+    pub fn keyring(&self) -> String {
+        let path = "go-template={{.data.keyring | base64decode}}";
+        kubectl(&["-n", SYSTEM, "get", "secret", &self.name, "-o", path]).expect_success()
+    }
+
+    /// Puts a document in the keyring's place, as from a backup.
+    pub fn put_keyring(&self, document: &str) {
+        put_keyring(&self.name, document);
+    }
+
+    /// The ids in the keyring.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "this is how a test fails")]
+    pub fn keyring_ids(&self) -> Vec<String> {
+        let keyring: Value = serde_json::from_str(&self.keyring()).expect("JSON");
+        let keys = keyring["keys"].as_array().expect("keys");
+        let ids = keys.iter().filter_map(|key| key["id"].as_str());
+        ids.map(str::to_owned).collect()
+    }
+
+    /// Waits until a condition of the present spec has this status and this reason (empty: any),
+    /// and returns the object.
+    pub fn wait(&self, kind: &str, status: &str, reason: &str) -> Value {
+        let what = format!("{} has {kind}={status} {reason}", self.object());
+        eventually(&what, || {
+            let stored = self.stored();
+            let found = condition(&stored, kind);
+            let matches = found["status"] == status
+                && (reason.is_empty() || found["reason"] == reason)
+                && found["observedGeneration"] == stored["metadata"]["generation"];
+            if matches {
+                Ok(stored)
+            } else {
+                Err(stored["status"].to_string())
+            }
+        })
+    }
+
+    /// The stored object.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "this is how a test fails")]
+    pub fn stored(&self) -> Value {
+        let text = kubectl(&["get", &self.object(), "-o", "json"]).expect_success();
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The messages of all Events about it, joined by lines.
+    #[must_use]
+    pub fn events(&self) -> String {
+        let selector = format!(
+            "involvedObject.kind=KeyProvider,involvedObject.name={}",
+            self.name
+        );
+        let path = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
+        let get = ["get", "events", "-A", "--field-selector", &selector];
+        kubectl(&[&get[..], &["-o", path]].concat()).expect_success()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn object(&self) -> String {
+        format!("keyprovider/{}", self.name)
+    }
+}
+
+impl Drop for KeyProvider {
+    fn drop(&mut self) {
+        let delete = ["delete", &self.object(), "--ignore-not-found"];
+        let _ = kubectl(&delete);
+        if self.spec["local"].is_object() {
+            let secret = format!("secret/{}", self.name);
+            let _ = kubectl(&["-n", SYSTEM, "delete", &secret, "--ignore-not-found"]);
+        }
+    }
+}
+
+fn put_keyring(name: &str, document: &str) {
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": SYSTEM},
+        "data": {"keyring": BASE64_STANDARD.encode(document)},
+    });
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let _ = kubectl_with(&apply, &secret.to_string()).expect_success();
+}
+
+/// A condition of an object; null if it has none of that type.
+#[must_use]
+pub fn condition(object: &Value, kind: &str) -> Value {
+    let all = object["status"]["conditions"].as_array();
+    let found = all.and_then(|all| all.iter().find(|it| it["type"] == kind));
+    found.cloned().unwrap_or_default()
+}
+
+/// The present time as the API has it: in whole seconds, of which a new one has begun. So all that was
+/// made before the call is older.
+#[must_use]
+pub fn now() -> String {
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let date = crate::kubectl::run("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
+    date.expect_success().trim().to_owned()
+}

@@ -1,0 +1,162 @@
+//! What RBAC cannot say of the operator's rights: the API server holds it to that, whoever has its
+//! token.
+
+use secretvault_e2e::{
+    Answer, Namespace, SYSTEM, Vault, eventually, kubectl, kubectl_with, together,
+};
+use serde_json::{Value, json};
+
+use crate::attacker::OPERATOR;
+
+const VALUE: &str = "hunter2-policies";
+
+/// kubectl as the operator, changing nothing.
+fn as_operator(arguments: &[&str], input: &str) -> Answer {
+    let user = format!("system:serviceaccount:{SYSTEM}:{OPERATOR}");
+    let who = ["--as", &user, "--dry-run=server"];
+    kubectl_with(&[arguments, &who].concat(), input)
+}
+
+fn patch(namespace: &Namespace, patch: &Value) -> Answer {
+    let patch = patch.to_string();
+    let object = [
+        "patch",
+        "sv/app",
+        "--type=merge",
+        "-o",
+        "json",
+        "-p",
+        &patch,
+    ];
+    as_operator(&[&["-n", namespace.name()], &object[..]].concat(), "")
+}
+
+#[test]
+fn the_operator_may_change_how_a_vault_is_sealed_and_nothing_else_of_it() {
+    let _lock = together();
+    let namespace = Namespace::create("policies");
+    let vault = Vault::named("app")
+        .text("token", VALUE)
+        .text("other", VALUE)
+        .public("host", "db")
+        .label("team", "shop");
+    let _ = vault.apply(&namespace).expect_success();
+    let stored = vault.stored(&namespace);
+    let spec = |field: &str, value: Value| json!({"spec": {field: value}});
+    let other = stored["spec"]["data"]["other"].clone();
+    let sealed = "may change nothing of a vault but how it is sealed";
+    let anew = "may only have all entries of a vault sealed anew";
+    let metadata = "may not change a vault's metadata";
+    let cases = [
+        // Admission refuses this one to everybody without the right.
+        (
+            spec("access", json!([{"serviceAccounts": ["*"]}])),
+            "manage",
+        ),
+        (spec("onDelete", json!("Remove")), sealed),
+        (spec("description", json!("words")), sealed),
+        (spec("publicData", json!({"host": "evil"})), sealed),
+        (spec("freshEnvelopes", json!(true)), sealed),
+        (spec("rekeyAfter", json!("1d")), sealed),
+        (spec("data", json!({"other": null})), anew),
+        (spec("data", json!({"more": "value"})), anew),
+        (spec("data", json!({"token": "forged"})), anew),
+        (spec("binaryData", json!({"more": "AAAA"})), anew),
+        (json!({"metadata": {"labels": {"team": "other"}}}), metadata),
+        (json!({"metadata": {"annotations": {"a": "b"}}}), metadata),
+        (
+            json!({"metadata": {"finalizers": ["a.example/b"]}}),
+            metadata,
+        ),
+    ];
+    for (change, says) in cases {
+        let refused = patch(&namespace, &change).expect_failure();
+        assert!(refused.contains(says), "{change}: {refused}");
+    }
+    // What it is for: a new data key, under which admission seals all of it anew.
+    let rekeyed = patch(&namespace, &json!({"spec": {"dataKey": {"rekey": 1}}}));
+    let rekeyed: Value = serde_json::from_str(&rekeyed.expect_success()).unwrap();
+    assert_eq!(rekeyed["spec"]["dataKey"]["rekey"], 1);
+    assert_ne!(rekeyed["spec"]["data"]["other"], other);
+    // Others may do what the policy forbids.
+    let relabel = [
+        "label",
+        "sv/app",
+        "team=other",
+        "--overwrite",
+        "--dry-run=server",
+    ];
+    let _ = namespace.kubectl(&relabel).expect_success();
+}
+
+/// A Secret of two keys in the operator's namespace. Deleted when it drops.
+struct Secret(String);
+
+impl Secret {
+    fn manifest(&self, kind: &str, data: &Value) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind, "stringData": data,
+            "metadata": {"name": self.0, "namespace": SYSTEM},
+        })
+        .to_string()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let _ = kubectl(&["-n", SYSTEM, "delete", "secret", &self.0]);
+    }
+}
+
+#[test]
+fn the_operator_may_write_keyrings_and_nothing_that_others_act_upon() {
+    let _lock = together();
+    let namespace = Namespace::create("policies");
+    let secret = Secret(namespace.name().to_owned());
+    let both = json!({"one": "1", "two": "2"});
+    let create = |kind: &str| {
+        let manifest = secret.manifest(kind, &both);
+        as_operator(&["create", "-f", "-"], &manifest)
+    };
+    let refused = create("helm.sh/release.v1").expect_failure();
+    assert!(
+        refused.contains("only write Secrets of type Opaque"),
+        "{refused}"
+    );
+    let _ = create("Opaque").expect_success();
+
+    let manifest = secret.manifest("Opaque", &both);
+    let _ = kubectl_with(&["create", "-f", "-"], &manifest).expect_success();
+    let replace = |data: &Value| {
+        let manifest = secret.manifest("Opaque", data);
+        as_operator(&["replace", "-f", "-"], &manifest)
+    };
+    let refused = replace(&json!({"one": "1"})).expect_failure();
+    assert!(
+        refused.contains("may not take a key out of a Secret"),
+        "{refused}"
+    );
+    let _ = replace(&json!({"one": "changed", "two": "2", "three": "3"})).expect_success();
+    // The releases that are there.
+    let releases = [
+        "-n",
+        SYSTEM,
+        "get",
+        "secrets",
+        "-l",
+        "owner=helm",
+        "-o",
+        "json",
+    ];
+    let releases: Value = serde_json::from_str(&kubectl(&releases).expect_success()).unwrap();
+    let release = &releases["items"][0];
+    assert_eq!(release["type"], "helm.sh/release.v1");
+    eventually("a release is out of reach", || {
+        let answer = as_operator(&["replace", "-f", "-"], &release.to_string());
+        if answer.stderr.contains("only write Secrets of type Opaque") {
+            Ok(())
+        } else {
+            Err(answer.stderr)
+        }
+    });
+}
