@@ -35,6 +35,15 @@ fn found(pid: u32, wanted: &[u8]) -> Vec<String> {
     found
 }
 
+/// Until the process has become `sleep` and does nothing more: it bears the name already while the
+/// kernel still moves its stack.
+fn wait_asleep(pid: u32) {
+    let stat = format!("/proc/{pid}/stat");
+    while !fs::read_to_string(&stat).unwrap().contains("(sleep) S ") {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn the_command_has_one_copy_of_a_value_and_the_parent_none() {
     let canary = canary();
@@ -43,9 +52,7 @@ fn the_command_has_one_copy_of_a_value_and_the_parent_none() {
     let running = Running::start(volume.run(&flags, ["sh", "-c", "echo ready; exec sleep 60"]));
     assert_eq!(running.line(), "ready");
     let child = child_of(running.pid());
-    while fs::read_to_string(format!("/proc/{child}/comm")).unwrap() != "sleep\n" {
-        std::thread::yield_now();
-    }
+    wait_asleep(child);
     let copies = found(child, &canary);
     assert_eq!(copies.len(), 1, "{copies:#?}");
     assert!(copies[0].ends_with("[stack]"), "{copies:#?}");
@@ -62,9 +69,7 @@ fn without_a_parent_the_command_has_one_copy_too_and_can_be_looked_at_as_ever() 
     let volume = Volume::of(&[("token", &canary)]);
     let running = Running::ready(volume.run(&["--env"], ["sh", "-c", "echo ready; exec sleep 60"]));
     let pid = running.pid();
-    while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
-        std::thread::yield_now();
-    }
+    wait_asleep(pid);
     assert_eq!(found(pid, &canary).len(), 1);
     running.kill(15);
     running.end();

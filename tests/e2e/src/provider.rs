@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::SYSTEM;
 use crate::kubectl::{kubectl, kubectl_with};
+use crate::vault::Vault;
 use crate::wait::eventually;
 
 /// A key provider of a test's own. Deleted when it drops, with its keyring if it has one.
@@ -59,12 +60,27 @@ impl KeyProvider {
         self
     }
 
-    /// Applies it and waits until it can be used.
+    /// Applies it and waits until it can be used: of a server, by every replica of the operator. Its
+    /// status tells what one of them found.
     #[must_use]
     pub fn ready(self) -> Self {
         self.apply();
         self.wait("Ready", "True", "");
+        if self.spec["vaultTransit"].is_object() {
+            self.wait_for_all_replicas();
+        }
         self
+    }
+
+    fn wait_for_all_replicas(&self) {
+        let vault = Vault::named(&self.name).text("token", "none");
+        let vault = vault.spec("keyProvider", json!(self.name)).manifest();
+        let mut sealed = 0;
+        eventually(&format!("every replica can use {}", self.name), || {
+            let answer = kubectl_with(&["create", "--dry-run=server", "-f", "-"], &vault);
+            sealed = if answer.succeeded { sealed + 1 } else { 0 };
+            if sealed >= 6 { Ok(()) } else { Err(answer) }
+        });
     }
 
     /// Applies it.

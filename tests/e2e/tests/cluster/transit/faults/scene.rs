@@ -39,7 +39,10 @@ impl Scene {
             return provider;
         };
         let provider = provider.ready();
-        let _ = vault(&provider).apply(&self.namespace).expect_success();
+        // The other replica may have met the server before its Service worked on that node.
+        let _ = eventually("a vault is sealed with the provider", || {
+            vault(&provider).apply(&self.namespace).into_result()
+        });
         vault(&provider).wait_ready(&self.namespace);
         after(self, &key);
         provider
