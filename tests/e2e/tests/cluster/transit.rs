@@ -61,12 +61,9 @@ fn all_pods_of_a_vault_cost_one_decrypt_for_each_replica_that_serves_them() {
 }
 
 fn template() -> Value {
-    let pod = Pod::mounting("app", "app").with(
-        "/spec/containers/0/readinessProbe",
-        json!({
-            "exec": {"command": ["cat", "/run/secrets/token", "/run/secrets/other"]},
-        }),
-    );
+    let read = "cat /run/secrets/token /run/secrets/other && exec sleep infinity";
+    let pod = Pod::mounting("app", "app");
+    let pod = pod.with("/spec/containers/0/command", json!(["sh", "-c", read]));
     let mut pod: Value = serde_json::from_str(&pod.manifest()).unwrap();
     pod["metadata"] = json!({"labels": {"app": "app"}});
     json!({"metadata": pod["metadata"], "spec": pod["spec"]})
