@@ -1,10 +1,7 @@
 //! The operations, each in a task of its own: a caller that goes away does not stop one half-way.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -63,8 +60,6 @@ pub struct Publisher {
     pub(super) turns: Turns,
     pub(super) holdings: Holdings,
     pub(super) pending: Pending,
-    /// Whether the operator tells of changes.
-    pub(super) told: AtomicBool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -86,7 +81,6 @@ impl Publisher {
             turns: Turns::new(),
             holdings: Holdings::new(),
             pending: Pending::default(),
-            told: AtomicBool::new(false),
             metrics,
             tasks,
             stopping,
@@ -278,9 +272,7 @@ impl Publisher {
     /// the mount directory of a running pod.
     async fn republish(&self, volume: &mut Owned, request: Arc<PublishRequest>) -> Outcome {
         let work = &mut *volume.work;
-        let recent = work
-            .refreshed
-            .is_some_and(|then| then.elapsed() < self.recent());
+        let recent = work.refreshed.is_some_and(|then| then.elapsed() < RECENT);
         let record = work.record.take();
         let held = record.map(|record| record.held).unwrap_or_default();
         (work.record, work.is_saved) = (Some(Record { request, held }), false);
@@ -288,15 +280,6 @@ impl Publisher {
             return Outcome::Recent;
         }
         self.bring_up_to_date(volume).await
-    }
-
-    /// For how long an answer of the operator counts when kubelet asks.
-    fn recent(&self) -> Duration {
-        if self.told.load(Ordering::Relaxed) {
-            RECENT_IF_TOLD
-        } else {
-            RECENT
-        }
     }
 
     pub(super) fn measure(&self) {
@@ -339,7 +322,3 @@ impl Publisher {
 
 /// kubelet publishes a new volume twice within half a second.
 const RECENT: Duration = Duration::from_secs(2);
-
-/// kubelet publishes again with each step of a pod that starts, which on a busy node takes seconds.
-/// A change of the vault comes by itself; what only the pod's owner can change, its labels, waits.
-const RECENT_IF_TOLD: Duration = Duration::from_secs(8);

@@ -6,7 +6,7 @@
 //! * Events that come while a volume is refreshed bring one more refresh, and not more.
 //! * What fails, or brings nothing, is tried again some times; then the republish is the safety net.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelValue;
 use secretvault_delivery::v1::WatchEvent;
@@ -55,7 +55,6 @@ struct Asked {
 
 impl Listener for Publisher {
     fn connected(&self, stands: bool) {
-        self.told.store(stands, Ordering::Relaxed);
         self.metrics.watching(stands);
     }
 
