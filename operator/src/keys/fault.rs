@@ -115,7 +115,7 @@ pub enum KeyError {
     Randomness,
     /// The provider does not have the key that the data key was wrapped with.
     #[error(
-        "KeyProvider {provider} has no key {key_id}: restore the keyring, or the Transit key, that holds it"
+        "KeyProvider {provider} has no key {key_id}: restore the keyring that holds it, or the Transit key"
     )]
     UnknownKey {
         /// The provider's name.

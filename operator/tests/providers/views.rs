@@ -88,8 +88,7 @@ async fn a_key_that_nobody_has_is_told_after_that_look() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "KeyProvider default has no key {}: restore the keyring, or the Transit key, that \
-             holds it",
+            "KeyProvider default has no key {}: restore the keyring that holds it, or the Transit key",
             data_key.key_id
         )
     );

@@ -347,10 +347,13 @@ fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing
     let ready = &unavailable["status"]["conditions"][0];
     assert_eq!(ready["reason"], "KeyUnavailable");
     let message = ready["message"].as_str().unwrap();
-    assert!(message.contains("restore the keyring"), "{message}");
+    assert!(
+        message.contains("restore the keyring that holds it"),
+        "{message}"
+    );
     eventually("a new value is refused", || {
         let answer = change(&namespace);
-        if answer.stderr.contains("restore the keyring") {
+        if answer.stderr.contains("restore the keyring that holds it") {
             Ok(())
         } else {
             Err(answer.stderr)
