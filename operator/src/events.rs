@@ -27,6 +27,25 @@ pub(crate) struct News {
     pub(crate) note: String,
 }
 
+impl News {
+    /// Something went as it should.
+    pub(crate) fn normal(reason: &'static str, note: impl Into<String>) -> Self {
+        Self {
+            warning: false,
+            reason,
+            note: note.into(),
+        }
+    }
+
+    /// Somebody should look.
+    pub(crate) fn warning(reason: &'static str, note: impl Into<String>) -> Self {
+        Self {
+            warning: true,
+            ..Self::normal(reason, note)
+        }
+    }
+}
+
 /// Tells events in this replica's name.
 #[derive(Clone)]
 pub(crate) struct Events {

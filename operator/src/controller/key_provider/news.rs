@@ -22,7 +22,7 @@ pub(super) fn news(
     news.extend(readiness(before, after));
     news.extend(retired.iter().map(|id| {
         let note = format!("key {id} is no longer in the keyring: no vault needed it");
-        normal(KEY_RETIRED, note)
+        News::normal(KEY_RETIRED, note)
     }));
     if let Some(before) = before {
         let rotated = rotated(before, after);
@@ -62,7 +62,7 @@ fn rotated(before: &KeyProviderStatus, after: &KeyProviderStatus) -> Option<News
         return None;
     }
     let note = format!("key {new} wraps new data keys from now on, and no longer {old}");
-    Some(normal(KEY_ROTATED, note))
+    Some(News::normal(KEY_ROTATED, note))
 }
 
 /// Vaults that were brought to the key that they should have, between two looks.
@@ -128,7 +128,7 @@ impl Moves {
                 "{} to {goal}",
                 vaults(count, "are to be brought", "is to be brought")
             );
-            normal(REWRAP_STARTED, note)
+            News::normal(REWRAP_STARTED, note)
         });
         let total = after.rewrap.as_ref().map_or(0, |rewrap| rewrap.total);
         let finished = self.finished.then(|| {
@@ -142,7 +142,7 @@ impl Moves {
             } else {
                 format!("all vaults have {goal}: {total}")
             };
-            normal(REWRAP_FINISHED, note)
+            News::normal(REWRAP_FINISHED, note)
         });
         begun.into_iter().chain(finished).collect()
     }
@@ -181,7 +181,7 @@ fn obstacle(before: Option<&KeyProviderStatus>, after: &KeyProviderStatus) -> Op
     };
     let said = before.and_then(|it| condition_of(&it.conditions, CONDITION_KEY_CURRENT));
     let told = said.is_some_and(|said| said.reason == says.reason);
-    (!told).then(|| warning(reason, &says.message))
+    (!told).then(|| News::warning(reason, &says.message))
 }
 
 /// Keys that are not retired, though they should be; not those that go by themselves.
@@ -192,23 +192,7 @@ fn refused(before: Option<&KeyProviderStatus>, after: &KeyProviderStatus) -> Opt
     }
     let said = before.and_then(|it| condition_of(&it.conditions, CONDITION_RETIRED));
     let told = said.is_some_and(|said| said.reason == says.reason);
-    (!told).then(|| warning(RETIRE_REFUSED, &says.message))
-}
-
-fn normal(reason: &'static str, note: String) -> News {
-    News {
-        warning: false,
-        reason,
-        note,
-    }
-}
-
-fn warning(reason: &'static str, note: &str) -> News {
-    News {
-        warning: true,
-        reason,
-        note: note.to_owned(),
-    }
+    (!told).then(|| News::warning(RETIRE_REFUSED, &says.message))
 }
 
 const KEY_RETIRED: &str = "KeyRetired";

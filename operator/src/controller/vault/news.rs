@@ -45,7 +45,7 @@ fn unready(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) -> Opt
     };
     let told =
         said.is_some_and(|said| (&said.reason, &said.message) == (&says.reason, &says.message));
-    (!told).then(|| warning(reason, &says.message))
+    (!told).then(|| News::warning(reason, &says.message))
 }
 
 /// A provider that is not ready is told of by its own Events, and by those of [`unready`].
@@ -62,7 +62,7 @@ fn not_current(before: Option<&SecretVaultStatus>, after: &SecretVaultStatus) ->
     };
     let said = before.and_then(of);
     let told = said.is_some_and(|(said, _)| said == says);
-    (!told).then(|| warning(reason, &message))
+    (!told).then(|| News::warning(reason, &message))
 }
 
 /// The entries that have another envelope, and those that are gone. Not those that were only sealed
@@ -95,13 +95,13 @@ fn sealed(
         (true, false) => format!("removed {gone}"),
         (false, false) => format!("sealed {sealed}; removed {gone}"),
     };
-    Some(normal(SEALED, note))
+    Some(News::normal(SEALED, note))
 }
 
 fn resealed(keys: DataKeys<'_>) -> News {
     let now = keys.now.map_or("", |it| it.provider.as_str());
     match keys.before.filter(|before| before.provider != now) {
-        Some(before) => normal(
+        Some(before) => News::normal(
             MOVED,
             format!(
                 "moved from KeyProvider {} to {now}: a new data key, every value sealed anew, none \
@@ -109,7 +109,7 @@ fn resealed(keys: DataKeys<'_>) -> News {
                 before.provider
             ),
         ),
-        None => normal(
+        None => News::normal(
             REKEYED,
             "a new data key: every value was sealed anew, and none changed".to_owned(),
         ),
@@ -134,7 +134,7 @@ fn wrapped(
     let provider = keys.now.map_or("", |it| it.provider.as_str());
     let note =
         format!("key {new} of KeyProvider {provider} wraps the data key, and no longer {old}");
-    Some(normal(REWRAPPED, note))
+    Some(News::normal(REWRAPPED, note))
 }
 
 fn revisions(entries: &[EntryStatus]) -> BTreeSet<(&str, &str)> {
@@ -144,22 +144,6 @@ fn revisions(entries: &[EntryStatus]) -> BTreeSet<(&str, &str)> {
     sealed
         .filter_map(|entry| Some((entry.name.as_str(), entry.revision.as_deref()?)))
         .collect()
-}
-
-fn normal(reason: &'static str, note: String) -> News {
-    News {
-        warning: false,
-        reason,
-        note,
-    }
-}
-
-fn warning(reason: &'static str, note: &str) -> News {
-    News {
-        warning: true,
-        reason,
-        note: note.to_owned(),
-    }
 }
 
 const MOVED: &str = "Moved";
