@@ -99,10 +99,17 @@ fn key_rotation() {
         let now = example.data_key();
         if now == before { Err(now) } else { Ok(()) }
     });
-    provider.wait("condition=KeyCurrent");
+    // The condition may still be that of before.
     let list = "jsonpath={range .status.keys[*]}{.primary} {.vaults}{\"\\n\"}{end}";
-    let keys = kubectl(&["get", provider.0, "-o", list]).expect_success();
-    assert_eq!(keys, "true 1\nfalse 0\n");
+    eventually("the status counts the vault at the new key", || {
+        let keys = kubectl(&["get", provider.0, "-o", list]).expect_success();
+        if keys == "true 1\nfalse 0\n" {
+            Ok(())
+        } else {
+            Err(keys)
+        }
+    });
+    provider.wait("condition=KeyCurrent");
     let envelope = [
         "get",
         "sv",
