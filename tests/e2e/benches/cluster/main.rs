@@ -27,8 +27,10 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     // cargo itself passes `--bench`.
-    let mut words = std::env::args().skip(1);
-    let path = words.find(|word| !word.starts_with("--"));
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"));
+    let path = words.next();
     let wanted: Vec<String> = words.collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|it| it == part);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
