@@ -19,10 +19,12 @@ pub(crate) mod fake;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use secretvault_crds::DataKey;
 use tokio::sync::watch as watch_channel;
+use tokio::time::{Instant, sleep};
 
 pub use fault::{KeyError, KeyFault, ProviderFault};
 pub use local::Source;
@@ -132,16 +134,24 @@ impl Providers {
     }
 
     /// The provider of that name, looked for once more if this view has none that is usable: it may
-    /// be ready in another replica's view already.
+    /// be ready in another replica's view already. A keyring that is missing is waited for: who
+    /// applies a provider and its vaults at once finds the leader making it.
     ///
     /// # Errors
-    /// [`KeyError`] if there is none after the second look, or that look takes too long.
+    /// [`KeyError`] if there is none after that, or a look takes too long.
     pub async fn find(&self, name: &str) -> Result<Arc<Provider>, KeyError> {
-        if let Ok(provider) = self.get(name) {
-            return Ok(provider);
+        let deadline = Instant::now() + MAKING;
+        let mut found = self.get(name);
+        if found.is_err() {
+            self.rounds.another().await;
+            found = self.get(name);
         }
-        self.rounds.another().await;
-        self.get(name)
+        while lacks_keyring(&found) && Instant::now() < deadline {
+            sleep(PAUSE).await;
+            self.rounds.another().await;
+            found = self.get(name);
+        }
+        found
     }
 
     /// Unwraps the data key of a vault with the provider that wrapped it. A key that the keyring
@@ -263,3 +273,16 @@ impl Providers {
         self.by_name.load().get(name).cloned()
     }
 }
+
+fn lacks_keyring(found: &Result<Arc<Provider>, KeyError>) -> bool {
+    let Err(KeyError::NotReady { fault, .. }) = found else {
+        return false;
+    };
+    fault.reason == KeyFault::KeyringMissing
+}
+
+/// How long the leader may take to make a keyring. The webhook itself has ten seconds.
+const MAKING: Duration = Duration::from_secs(3);
+
+/// Between two looks at a keyring that is being made.
+const PAUSE: Duration = Duration::from_millis(200);

@@ -1,5 +1,7 @@
 //! What a replica knows of its providers, and how it comes to know what it does not.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use secretvault_crds::DataKey;
 use secretvault_envelope::{Dek, DekId, VaultBinding};
@@ -39,6 +41,25 @@ fn sealed(keyring: &Keyring) -> (Dek, DataKey) {
         ..DataKey::default()
     };
     (dek, data_key)
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_being_made_is_waited_for() {
+    let world = World::on(ApiServer::new(), &[("default", local("ring"))]).await;
+    let made = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        world.secret("ring", "keyring", &keyring().to_json());
+    };
+    let (found, ()) = tokio::join!(world.providers.find("default"), made);
+    assert!(found.is_ok(), "{:?}", found.err());
+}
+
+#[tokio::test]
+async fn a_keyring_that_nobody_makes_is_told_as_missing() {
+    let world = World::on(ApiServer::new(), &[("default", local("ring"))]).await;
+    let error = world.providers.find("default").await.err().unwrap();
+    let missing = matches!(&error, KeyError::NotReady { fault, .. } if fault.reason == KeyFault::KeyringMissing);
+    assert!(missing, "{error}");
 }
 
 #[tokio::test]
