@@ -26,12 +26,12 @@ pub struct AccessRule {
         inner(length(min = 1, max = 253), regex(pattern = "^[-a-z0-9.*]+$"))
     )]
     pub service_accounts: Option<Vec<String>>,
-    /// Namespaces, one of which the pod must be in. Absent: the vault's own namespace.
+    /// The namespace that the pod must be in, by name, by label, or both. Absent: the vault's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceRule>,
     /// Labels that the pod must have. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod_selector: Option<PodSelector>,
+    pub pod_selector: Option<LabelSelector>,
     /// Entries that the rule is about: names, or patterns in which "*" stands for any characters
     /// within a segment and a segment "**" for any number of segments. Absent: every entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,23 +42,30 @@ pub struct AccessRule {
     pub entries: Option<Vec<String>>,
 }
 
-/// The namespaces that a rule is about.
+/// The namespaces that a rule is about. If both conditions are given, both must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = rules::namespaces()))]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceRule {
     /// Namespaces by name. The vault's own is among them only if it is named too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = MAX_ALTERNATIVES),
         inner(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
     )]
-    pub names: Vec<String>,
+    pub names: Option<Vec<String>>,
+    /// Labels that the namespace must have: the vault's own too. Whoever may label namespaces decides
+    /// who has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = rules::namespace_selector()))]
+    pub selector: Option<LabelSelector>,
 }
 
-/// Conditions on a pod's labels, all of which must hold.
+/// Conditions on labels, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PodSelector {
-    /// Labels that the pod must have, with exactly these values.
+pub struct LabelSelector {
+    /// Labels that must be there, with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = MAX_SELECTOR_TERMS,
@@ -90,12 +97,12 @@ pub struct LabelExpression {
 /// What a condition asks of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LabelOperator {
-    /// The pod lacks the label.
+    /// The label is not there.
     DoesNotExist,
-    /// The pod has the label.
+    /// The label is there.
     Exists,
-    /// The pod has the label with one of the values.
+    /// The label is there with one of the values.
     In,
-    /// The pod lacks the label, or has it with another value.
+    /// The label is not there, or has another value.
     NotIn,
 }

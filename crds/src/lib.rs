@@ -10,6 +10,7 @@ pub mod limits;
 
 mod access;
 mod data_key;
+mod editors;
 mod entries;
 mod files;
 mod key_provider;
@@ -21,15 +22,16 @@ mod secret_vault;
 mod span;
 mod vault_transit;
 
-pub use access::{AccessRule, LabelExpression, LabelOperator, NamespaceRule, PodSelector};
+pub use access::{AccessRule, LabelExpression, LabelOperator, LabelSelector, NamespaceRule};
 pub use data_key::{DataKey, Resealed};
+pub use editors::{EditVerb, EditorRule};
 pub use entries::whole_second;
 pub use files::{FileDefaults, FileRule};
 pub use key_provider::{
     AllowedNamespaces, KeyProvider, KeyProviderSpec, KeyProviderStatus, KeyStatus, KeyringFile,
     KeyringSecret, KeyringSource, LocalProvider, RewrapFailure, RewrapStatus,
 };
-pub use parse::{ParseError, Problem};
+pub use parse::{ParseError, Problem, parse_access};
 pub use secret_text::SecretText;
 pub use secret_vault::{
     ConsumerStatus, EntryKind, EntryStatus, OnDelete, SecretVault, SecretVaultDefinition,

@@ -34,7 +34,13 @@ pub const MAX_VALUE_TEXT: usize = 1_400_000;
 /// The most rules under `access`.
 pub const MAX_ACCESS_RULES: usize = 64;
 
-/// The most alternatives in one list of an access rule.
+/// The most rules under `editors`.
+pub const MAX_EDITOR_RULES: usize = 64;
+
+/// The longest name of a user or group, in characters. Kubernetes itself sets no limit.
+pub const MAX_SUBJECT: usize = 512;
+
+/// The most alternatives in one list of an access rule, or of a rule of `editors`.
 pub const MAX_ALTERNATIVES: usize = 64;
 
 /// The most labels, and the most expressions, of a pod selector.

@@ -1,22 +1,28 @@
 //! From the wire to decisions: [`SecretVault::parse`].
 
+mod access;
+mod editors;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use secretvault_vault as vault;
 use secretvault_vault::{
     EntryName, FileMode, VaultRef,
-    names::{ModeError, NameError, is_dns_label},
+    editors::AccountError,
+    names::{ModeError, NameError},
     pattern::PatternError,
     vault::Collision,
 };
 use thiserror::Error;
 
 use crate::{
-    access::{AccessRule, LabelExpression, LabelOperator, PodSelector},
     files::{FileDefaults, FileRule},
     limits::{MAX_ENTRIES, MAX_OWNER_ID},
+    rules::{EVERY_NAMESPACE, FOR_NOBODY},
     secret_vault::{OnDelete, SecretVault, SecretVaultSpec},
 };
+
+pub use access::parse_access;
 
 /// Why an object is not a vault: the field, what is wrong with it, and what to do. Never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,6 +37,9 @@ pub struct ParseError {
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
+    /// A service account that is none.
+    #[error("{0}")]
+    Account(AccountError),
     /// Two entries that cannot be in one volume.
     #[error("{0}")]
     Collision(Collision),
@@ -51,6 +60,9 @@ pub enum Problem {
     /// A list that may be absent, but not empty.
     #[error("an empty list allows nothing: add to it, or leave the field out")]
     EmptyList,
+    /// A selector of namespaces without a condition.
+    #[error("{EVERY_NAMESPACE}")]
+    EmptySelector,
     /// A list of values that does not fit its operator.
     #[error("{operator} {needs}")]
     LabelValues {
@@ -74,6 +86,12 @@ pub enum Problem {
         /// The text.
         namespace: String,
     },
+    /// A rule of editors that is for nobody.
+    #[error("{FOR_NOBODY}")]
+    NobodyNamed,
+    /// Namespaces that are neither named nor selected.
+    #[error("needs names, a selector, or both: add one, or leave the field out")]
+    NoNamespaces,
     /// A user or group id out of range.
     #[error("{value} is not from 0 to {MAX_OWNER_ID}")]
     Owner {
@@ -259,93 +277,6 @@ fn attributes(
         uid: owner("uid", uid)?,
         gid: owner("gid", gid)?,
         mode: mode.map_err(|reason| error(format!("{field}.mode"), Problem::Mode(reason)))?,
-    })
-}
-
-fn parse_access(rules: &[AccessRule]) -> Result<Vec<vault::AccessRule>, ParseError> {
-    not_empty("spec.access", rules)?;
-    rules
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| parse_rule(index, rule))
-        .collect()
-}
-
-fn parse_rule(index: usize, rule: &AccessRule) -> Result<vault::AccessRule, ParseError> {
-    let field = format!("spec.access[{index}]");
-    let namespaces = rule.namespaces.as_ref().map(|namespaces| {
-        let field = format!("{field}.namespaces.names");
-        not_empty(&field, &namespaces.names)?;
-        let not_one = namespaces.names.iter().find(|name| !is_dns_label(name));
-        match not_one.cloned() {
-            None => Ok(namespaces.names.clone()),
-            Some(namespace) => Err(error(field, Problem::Namespace { namespace })),
-        }
-    });
-    let selector = |selector| parse_selector(&format!("{field}.podSelector"), selector);
-    Ok(vault::AccessRule {
-        service_accounts: patterns(&field, "serviceAccounts", rule.service_accounts.as_deref())?,
-        namespaces: namespaces.transpose()?,
-        pod_selector: rule.pod_selector.as_ref().map(selector).transpose()?,
-        entries: patterns(&field, "entries", rule.entries.as_deref())?,
-    })
-}
-
-fn patterns<T: std::str::FromStr<Err = PatternError>>(
-    rule: &str,
-    name: &str,
-    texts: Option<&[String]>,
-) -> Result<Option<Vec<T>>, ParseError> {
-    let Some(texts) = texts else { return Ok(None) };
-    let field = format!("{rule}.{name}");
-    not_empty(&field, texts)?;
-    let parsed = texts.iter().enumerate().map(|(index, text)| {
-        text.parse()
-            .map_err(|reason| error(format!("{field}[{index}]"), Problem::Pattern(reason)))
-    });
-    parsed.collect::<Result<_, _>>().map(Some)
-}
-
-fn parse_selector(field: &str, selector: &PodSelector) -> Result<vault::LabelSelector, ParseError> {
-    let expressions = selector
-        .match_expressions
-        .iter()
-        .enumerate()
-        .map(|(index, expression)| {
-            parse_expression(&format!("{field}.matchExpressions[{index}]"), expression)
-        });
-    Ok(vault::LabelSelector {
-        match_labels: selector.match_labels.clone(),
-        match_expressions: expressions.collect::<Result<_, _>>()?,
-    })
-}
-
-fn parse_expression(
-    field: &str,
-    expression: &LabelExpression,
-) -> Result<vault::Requirement, ParseError> {
-    let (operator, name, takes_values) = match expression.operator {
-        LabelOperator::DoesNotExist => (vault::Operator::DoesNotExist, "DoesNotExist", false),
-        LabelOperator::Exists => (vault::Operator::Exists, "Exists", false),
-        LabelOperator::In => (vault::Operator::In, "In", true),
-        LabelOperator::NotIn => (vault::Operator::NotIn, "NotIn", true),
-    };
-    if takes_values == expression.values.is_empty() {
-        let needs = if takes_values {
-            "needs at least one value"
-        } else {
-            "takes no values"
-        };
-        let problem = Problem::LabelValues {
-            operator: name,
-            needs,
-        };
-        return Err(error(format!("{field}.values"), problem));
-    }
-    Ok(vault::Requirement {
-        key: expression.key.clone(),
-        operator,
-        values: expression.values.clone(),
     })
 }
 

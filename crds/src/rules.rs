@@ -54,6 +54,31 @@ pub(crate) fn file() -> Vec<ValidationRule> {
     )]
 }
 
+/// Of the namespaces of an access rule.
+pub(crate) fn namespaces() -> Vec<ValidationRule> {
+    vec![rule(
+        "has(self.names) || has(self.selector)",
+        "namespaces needs names, a selector, or both; leave it out to mean the vault's own namespace",
+    )]
+}
+
+/// Of the labels of such namespaces.
+pub(crate) fn namespace_selector() -> Vec<ValidationRule> {
+    vec![rule(
+        "(has(self.matchLabels) && size(self.matchLabels) > 0) \
+         || (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+        EVERY_NAMESPACE,
+    )]
+}
+
+/// Of one rule of editors.
+pub(crate) fn editor() -> Vec<ValidationRule> {
+    vec![rule(
+        "has(self.users) || has(self.groups) || has(self.serviceAccounts)",
+        FOR_NOBODY,
+    )]
+}
+
 /// Of one label expression.
 pub(crate) fn label_expression() -> Vec<ValidationRule> {
     vec![rule(
@@ -288,6 +313,14 @@ fn naming(rule: ValidationRule, entry: &str, message: &str) -> ValidationRule {
         ..rule
     }
 }
+
+/// What an empty selector of namespaces would do, most likely by mistake.
+pub(crate) const EVERY_NAMESPACE: &str = "an empty selector would mean every namespace: name a label, \
+     or say so with {key: kubernetes.io/metadata.name, operator: Exists} in matchExpressions";
+
+/// What a rule of editors without a name would be.
+pub(crate) const FOR_NOBODY: &str =
+    "a rule of editors says for whom it is: it needs users, groups or serviceAccounts";
 
 /// The four maps of entries, as they are spelled in an object.
 const MAPS: [&str; 4] = ["data", "binaryData", "publicData", "publicBinaryData"];

@@ -13,10 +13,11 @@ use crate::{
     access::AccessRule,
     api::DEFAULT_KEY_PROVIDER,
     data_key::DataKey,
+    editors::EditorRule,
     files::{FileDefaults, FileRule},
     limits::{
-        MAX_ACCESS_RULES, MAX_CONSUMERS, MAX_DESCRIPTION, MAX_ENTRIES, MAX_OVERRIDDEN,
-        MAX_VALUE_TEXT,
+        MAX_ACCESS_RULES, MAX_CONSUMERS, MAX_DESCRIPTION, MAX_EDITOR_RULES, MAX_ENTRIES,
+        MAX_OVERRIDDEN, MAX_VALUE_TEXT,
     },
     rules,
     secret_text::SecretText,
@@ -161,6 +162,11 @@ pub struct SecretVaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_ACCESS_RULES))]
     pub access: Option<Vec<AccessRule>>,
+    /// Who may write which entry, beside those who have the verb manage on the vault: these may also
+    /// change everything else. Absent: whoever may update the vault may write every entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_EDITOR_RULES))]
+    pub editors: Option<Vec<EditorRule>>,
     /// The KeyProvider whose key wraps the vault's data key. Absent: the one that the namespace names
     /// in its annotation secretvault.dev/key-provider, else the one named "default". A change moves
     /// the vault at once: it gets a new data key, and every value is sealed anew.
@@ -345,6 +351,7 @@ impl fmt::Debug for SecretVaultSpec {
             .field("file_defaults", &self.file_defaults)
             .field("files", &self.files)
             .field("access", &self.access)
+            .field("editors", &self.editors)
             .field("key_provider", &self.key_provider)
             .field("on_delete", &self.on_delete)
             .field("immutable", &self.immutable)

@@ -71,6 +71,13 @@ impl From<&EntryName> for FilePath {
     }
 }
 
+/// And every path could be the name of an entry.
+impl From<&FilePath> for EntryName {
+    fn from(path: &FilePath) -> Self {
+        Self(path.0.clone())
+    }
+}
+
 /// A file's permission bits, at most `0777`: no setuid, setgid or sticky bit.
 ///
 /// Written as a string, because an unquoted `0400` is two different numbers in YAML 1.1 and 1.2.
@@ -229,6 +236,27 @@ pub fn is_dns_subdomain(text: &str) -> bool {
             && !segment.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(segment)
+}
+
+/// Tells whether a text is the key of a label as Kubernetes has them: a name, perhaps after a DNS
+/// subdomain and a slash.
+pub fn is_label_key(text: &str) -> bool {
+    let (prefix, name) = match text.split_once('/') {
+        None => (None, text),
+        Some((prefix, name)) => (Some(prefix), name),
+    };
+    prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// Tells whether a text is the value of a label as Kubernetes has them. An empty one is.
+pub fn is_label_value(text: &str) -> bool {
+    let outer = |c: u8| c.is_ascii_alphanumeric();
+    let inner = |c: u8| outer(c) || b"-_.".contains(&c);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && bytes.iter().all(|c| inner(*c))
+        && bytes.first().is_none_or(|c| outer(*c))
+        && bytes.last().is_none_or(|c| outer(*c))
 }
 
 /// The one rule of the module's documentation.

@@ -171,6 +171,36 @@ pub fn plan<'v>(
     Ok(plan)
 }
 
+/// Whether one vault of a request is there and allows the pod something: what the plan asks of it.
+pub(crate) fn usable(
+    request: &Request,
+    subject: &Subject,
+    wanted: &RequestedVault,
+    vault: Option<&Vault>,
+) -> Result<(), Refusal> {
+    let source = Source { wanted, vault };
+    select::usable(&source, subject, request.items.is_empty()).map(drop)
+}
+
+/// The files that one vault brings into the volume, before the merge.
+pub(crate) fn brought(
+    request: &Request,
+    subject: &Subject,
+    wanted: &RequestedVault,
+    vault: &Vault,
+) -> Result<Vec<PlannedFile>, Refusal> {
+    let chosen = select::chosen(wanted, vault, subject, &request.items)?;
+    let files = chosen.into_iter();
+    Ok(files
+        .map(|choice| choice.into_file(request.defaults))
+        .collect())
+}
+
+/// Whether a request's items ask for an entry, if a vault has it.
+pub(crate) fn asks_for(request: &Request, entry: &EntryName) -> bool {
+    select::asks_for(&request.items, entry)
+}
+
 /// One vault of the request, with what is known about it.
 #[derive(Clone, Copy)]
 struct Source<'a> {

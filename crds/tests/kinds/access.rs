@@ -18,8 +18,87 @@ fn lists_that_would_allow_nothing_are_refused() {
         with_rule(json!({"namespaces": {"names": []}})),
         &["names: minItems"],
     );
-    refused(with_rule(json!({"namespaces": {}})), &["names: required"]);
     accepted(with_rule(json!({})));
+}
+
+#[test]
+fn namespaces_are_named_or_selected_or_both() {
+    let labels = json!({"matchLabels": {"team": "shop"}});
+    let expressions = json!({"matchExpressions": [{"key": "team", "operator": "Exists"}]});
+    accepted(with_rule(json!({"namespaces": {"names": ["batch"]}})));
+    accepted(with_rule(json!({"namespaces": {"selector": labels}})));
+    accepted(with_rule(json!({"namespaces": {"selector": expressions}})));
+    let both = json!({"names": ["batch"], "selector": labels});
+    accepted(with_rule(json!({"namespaces": both})));
+    refused(
+        with_rule(json!({"namespaces": {}})),
+        &[
+            "spec.access[0].namespaces",
+            "needs names, a selector, or both",
+        ],
+    );
+}
+
+#[test]
+fn a_selector_of_namespaces_that_would_mean_all_of_them_is_refused() {
+    let empty = [
+        json!({}),
+        json!({"matchLabels": {}}),
+        json!({"matchExpressions": []}),
+        json!({"matchLabels": {}, "matchExpressions": []}),
+    ];
+    for selector in empty {
+        let parts = ["spec.access[0].namespaces.selector", "every namespace"];
+        refused(
+            with_rule(json!({"namespaces": {"selector": selector}})),
+            &parts,
+        );
+        let named = json!({"names": ["batch"], "selector": selector});
+        refused(with_rule(json!({"namespaces": named})), &parts);
+        accepted(with_rule(json!({"podSelector": selector})));
+    }
+    let all = json!({"key": "kubernetes.io/metadata.name", "operator": "Exists"});
+    let all = json!({"namespaces": {"selector": {"matchExpressions": [all]}}});
+    accepted(with_rule(all));
+}
+
+/// Whoever reads a refusal finds the rule and the field, whichever rule it is.
+#[test]
+fn a_refused_rule_is_named_by_its_place() {
+    let expression = json!({"matchExpressions": [
+        {"key": "a", "operator": "Exists"}, {"key": "b", "operator": "In"},
+    ]});
+    for (rule, place) in [
+        (json!({"description": "d".repeat(1025)}), "description"),
+        (json!({"entries": ["a", "/b"]}), "entries[1]"),
+        (json!({"entries": []}), "entries"),
+        (json!({"namespaces": {}}), "namespaces"),
+        (
+            json!({"namespaces": {"names": ["a", "*"]}}),
+            "namespaces.names[1]",
+        ),
+        (
+            json!({"namespaces": {"selector": {}}}),
+            "namespaces.selector",
+        ),
+        (
+            json!({"namespaces": {"selector": expression}}),
+            "namespaces.selector.matchExpressions[1]",
+        ),
+        (
+            json!({"podSelector": expression}),
+            "podSelector.matchExpressions[1]",
+        ),
+        (
+            json!({"podSelector": {"matchLabels": {"a": 1}}}),
+            "podSelector.matchLabels.a",
+        ),
+        (json!({"serviceAccounts": ["a", "B"]}), "serviceAccounts[1]"),
+        (json!({"serviceAccount": "a"}), "serviceAccount"),
+    ] {
+        let place = format!("spec.access[2].{place}: ");
+        refused(apply(json!({"access": [{}, {}, rule, {}]})), &[&place]);
+    }
 }
 
 #[test]
@@ -77,7 +156,11 @@ fn expressions_have_the_values_that_their_operator_needs() {
         if let Some(values) = values {
             expression["values"] = values;
         }
-        with_rule(json!({"podSelector": {"matchExpressions": [expression]}}))
+        let selector = json!({"matchExpressions": [expression]});
+        let of_namespaces = with_rule(json!({"namespaces": {"selector": selector}}));
+        let of_pods = with_rule(json!({"podSelector": selector}));
+        assert_eq!(of_namespaces.is_ok(), of_pods.is_ok());
+        of_pods
     };
     for operator in ["In", "NotIn"] {
         accepted(with(operator, Some(json!(["web"]))));
@@ -97,14 +180,21 @@ fn expressions_have_the_values_that_their_operator_needs() {
 fn selectors_are_bounded() {
     let labels = |count: usize| {
         let label = |i| (format!("l{i}"), json!("x"));
-        json!({"podSelector": {"matchLabels": Value::Object((0..count).map(label).collect())}})
+        json!({"matchLabels": Value::Object((0..count).map(label).collect())})
     };
-    accepted(with_rule(labels(32)));
-    refused(with_rule(labels(33)), &["matchLabels: maxProperties"]);
     let expressions = |count| {
         let expression = json!({"key": "app", "operator": "Exists"});
-        json!({"podSelector": {"matchExpressions": vec![expression; count]}})
+        json!({"matchExpressions": vec![expression; count]})
     };
-    accepted(with_rule(expressions(32)));
-    refused(with_rule(expressions(33)), &["matchExpressions: maxItems"]);
+    let with: [fn(Value) -> Value; 2] = [
+        |selector| json!({"podSelector": selector}),
+        |selector| json!({"namespaces": {"selector": selector}}),
+    ];
+    for with in with {
+        accepted(with_rule(with(labels(32))));
+        refused(with_rule(with(labels(33))), &["matchLabels: maxProperties"]);
+        accepted(with_rule(with(expressions(32))));
+        let many = with_rule(with(expressions(33)));
+        refused(many, &["matchExpressions: maxItems"]);
+    }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod editors;
 mod entries;
 mod files;
 mod fixture;

@@ -28,6 +28,7 @@ fn a_vault_is_read_whole() {
                 "matchLabels": {"a": "b"},
                 "matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["d"]}],
             }},
+            {"namespaces": {"selector": {"matchLabels": {"team": "shop"}}}, "entries": ["h"]},
         ],
         "onDelete": "Remove",
     })))
@@ -67,6 +68,13 @@ fn a_vault_is_read_whole() {
         ..web
     };
     assert!(allows(&vault, &batch, &"k".parse().unwrap()));
+    let shop = Subject {
+        namespace: "any".to_owned(),
+        namespace_labels: [("team".to_owned(), "shop".to_owned())].into(),
+        ..Subject::default()
+    };
+    assert!(allows(&vault, &shop, &"h".parse().unwrap()));
+    assert!(!allows(&vault, &shop, &"k".parse().unwrap()));
 }
 
 #[test]
@@ -172,10 +180,6 @@ fn a_wrong_access_rule_is_named_by_its_place() {
         "spec.access",
         "an empty list allows nothing",
     );
-    let expression = |operator: &str, values: Value| {
-        let expression = json!({"key": "a", "operator": operator, "values": values});
-        json!({"podSelector": {"matchExpressions": [expression]}})
-    };
     for (rule, field, part) in [
         (json!({"entries": []}), "entries", "an empty list"),
         (json!({"entries": ["a**"]}), "entries[0]", "whole segment"),
@@ -190,24 +194,48 @@ fn a_wrong_access_rule_is_named_by_its_place() {
             "an empty list",
         ),
         (
-            json!({"namespaces": {"names": ["*"]}}),
-            "namespaces.names",
-            "\"*\"",
+            json!({"namespaces": {"names": ["a", "*"]}}),
+            "namespaces.names[1]",
+            "\"*\" is not the name of a namespace",
         ),
         (
-            expression("In", json!([])),
-            "podSelector.matchExpressions[0].values",
-            "In needs at least",
+            json!({"namespaces": {}}),
+            "namespaces",
+            "needs names, a sel",
         ),
         (
-            expression("Exists", json!(["x"])),
-            "podSelector.matchExpressions[0].values",
-            "no values",
+            json!({"namespaces": {"names": ["a"], "selector": {}}}),
+            "namespaces.selector",
+            "every namespace",
+        ),
+        (
+            json!({"namespaces": {"selector": {
+                "matchLabels": {"a": "b"},
+                "matchExpressions": [{"key": "a", "operator": "NotIn"}],
+            }}}),
+            "namespaces.selector.matchExpressions[0].values",
+            "NotIn needs at least",
         ),
     ] {
         says(
             json!({"access": [{}, rule]}),
             &format!("spec.access[1].{field}"),
+            part,
+        );
+    }
+}
+
+#[test]
+fn a_wrong_expression_is_named_by_its_place() {
+    for (operator, values, part) in [
+        ("In", json!([]), "In needs at least"),
+        ("Exists", json!(["x"]), "no values"),
+    ] {
+        let expression = json!({"key": "a", "operator": operator, "values": values});
+        let rule = json!({"podSelector": {"matchExpressions": [expression]}});
+        says(
+            json!({"access": [{}, rule]}),
+            "spec.access[1].podSelector.matchExpressions[0].values",
             part,
         );
     }

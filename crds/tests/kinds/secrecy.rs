@@ -33,7 +33,7 @@ fn debug_of_a_vault_shows_names_but_no_value_and_no_annotation() {
         "SecretVault { namespace: Some(\"shop\"), name: Some(\"app\"), uid: Some(\"u-1\"), \
          generation: Some(3), spec: SecretVaultSpec { data: [\"a\"], binary_data: [\"b\"], \
          public_data: [\"c\"], public_binary_data: [\"d\"], file_defaults: None, files: [], \
-         access: None, key_provider: None, on_delete: None, immutable: None, \
+         access: None, editors: None, key_provider: None, on_delete: None, immutable: None, \
          fresh_envelopes: None, rekey_after: None, data_key: None, .. }, status: None, .. }"
     );
 }

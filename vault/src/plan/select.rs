@@ -41,10 +41,8 @@ pub(super) fn select<'a>(
         }
     }
     for (wanted, vault) in usable {
-        for mut choice in choose(vault, subject, &request.items) {
-            choice.path = below_prefix(wanted, &choice)?;
-            selected.choices.push(choice);
-        }
+        let chosen = chosen(wanted, vault, subject, &request.items)?;
+        selected.choices.extend(chosen);
     }
     selected.notices.extend(empty_vaults(&vaults));
     selected
@@ -99,6 +97,29 @@ impl<'a> Selected<'a> {
     }
 }
 
+/// What the items take of one vault, and where it lands.
+pub(super) fn chosen<'a>(
+    wanted: &RequestedVault,
+    vault: &'a Vault,
+    subject: &Subject,
+    items: &'a [Item],
+) -> Result<Vec<Choice<'a>>, Refusal> {
+    let mut choices = choose(vault, subject, items);
+    for choice in &mut choices {
+        choice.path = below_prefix(wanted, choice)?;
+    }
+    Ok(choices)
+}
+
+/// Whether the items ask for an entry, if a vault has it.
+pub(super) fn asks_for(items: &[Item], entry: &EntryName) -> bool {
+    let names = |item: &Item| match &item.pattern {
+        ItemPattern::Entry(name) => name == entry,
+        ItemPattern::Glob(pattern) => pattern.matches(entry),
+    };
+    items.is_empty() || items.iter().any(names)
+}
+
 fn below_prefix(wanted: &RequestedVault, choice: &Choice<'_>) -> Result<FilePath, Refusal> {
     let Some(prefix) = &wanted.prefix else {
         return Ok(choice.path.clone());
@@ -112,7 +133,11 @@ fn below_prefix(wanted: &RequestedVault, choice: &Choice<'_>) -> Result<FilePath
 }
 
 /// The vault, if it is there and allows the pod something.
-fn usable<'a>(source: &Source<'a>, subject: &Subject, whole: bool) -> Result<&'a Vault, Refusal> {
+pub(super) fn usable<'a>(
+    source: &Source<'a>,
+    subject: &Subject,
+    whole: bool,
+) -> Result<&'a Vault, Refusal> {
     let reference = &source.wanted.reference;
     let forbidden = || Refusal::Forbidden {
         account: account(subject),

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use secretvault_vault::{LabelSelector, Operator, Requirement, admits, allows, rule_for};
+use secretvault_vault::{
+    AccessRule, LabelSelector, NamespaceRule, Operator, Requirement, Vault, admits, allows,
+    needs_namespace_labels, rule_for,
+};
 
 use crate::fixture::{RuleWords, VaultWords, anyone, entry, pod, vault, web};
 
@@ -37,6 +40,15 @@ fn each_condition_alone_decides() {
             &pod("else", "web"),
         ),
         (anyone().from(&["batch"]).accounts(&["*"]), &batch, &other),
+        (anyone().where_labelled("team", "shop"), &web(), &batch),
+        (anyone().where_labelled("team", "batch"), &batch, &web()),
+        (
+            anyone()
+                .from(&["batch", "shop"])
+                .where_labelled("team", "batch"),
+            &batch,
+            &web(),
+        ),
     ] {
         let vault = vault("shop/app", &["a"]).with_rule(rule.clone());
         assert!(
@@ -54,6 +66,51 @@ fn each_condition_alone_decides() {
 fn a_namespace_is_never_matched_by_a_part_or_a_star() {
     let vault = vault("shop/app", &["a"]).with_rule(anyone().from(&["*", "bat"]));
     assert!(!allows(&vault, &pod("batch", "web"), &entry("a")));
+}
+
+/// Nothing here makes such a rule, and what did would hardly mean every namespace by it.
+#[test]
+fn namespaces_that_are_neither_named_nor_selected_are_none() {
+    let mut rule = anyone();
+    rule.namespaces = Some(NamespaceRule::default());
+    let vault = vault("shop/app", &["a"]).with_rule(rule);
+    assert!(!allows(&vault, &web(), &entry("a")));
+    assert!(!admits(&vault, &pod("batch", "web")));
+}
+
+#[test]
+fn a_selector_of_namespaces_does_not_look_at_the_pods_labels() {
+    let rule = anyone().where_labelled("app", "web");
+    let vault = vault("shop/app", &["a"]).with_rule(rule);
+    assert!(!allows(&vault, &web(), &entry("a")));
+    let mut web = web();
+    web.namespace_labels = std::mem::take(&mut web.labels);
+    assert!(allows(&vault, &web, &entry("a")));
+}
+
+/// The labels that a vault of another namespace may look at are needed whether it is there or not.
+#[test]
+fn labels_of_a_namespace_are_needed_for_own_vaults_that_select_and_all_others() {
+    let plain = anyone().from(&["batch"]).labelled("app", "web");
+    let selecting = plain.clone().where_labelled("team", "batch");
+    let app = |rules: &[&AccessRule]| {
+        let rules = rules.iter().map(|rule| (*rule).clone());
+        rules.fold(vault("shop/app", &["a"]), VaultWords::with_rule)
+    };
+    for (vault, selects) in [
+        (app(&[]), false),
+        (app(&[&plain]), false),
+        (app(&[&plain, &selecting]), true),
+    ] {
+        let reference = &vault.reference;
+        let needs = |namespace, seen: Option<&Vault>| {
+            needs_namespace_labels(namespace, [reference], |_| seen)
+        };
+        assert_eq!(needs("shop", Some(&vault)), selects);
+        assert!(!needs("shop", None));
+        assert!(needs("batch", Some(&vault)));
+        assert!(needs("batch", None));
+    }
 }
 
 #[test]

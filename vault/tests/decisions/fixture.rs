@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secretvault_vault::{
     AccessRule, EntryKind, EntryName, FileAttributes, FileRule, Held, HeldFile, HeldVault,
-    LabelSelector, OnDelete, Plan, Refusal, Request, Subject, Vault, VaultRef, plan,
+    LabelSelector, NamespaceRule, OnDelete, Plan, Refusal, Request, Subject, Vault, VaultRef, plan,
 };
 
 pub(crate) fn entry(name: &str) -> EntryName {
@@ -102,6 +102,7 @@ pub(crate) fn anyone() -> AccessRule {
 pub(crate) trait RuleWords {
     fn accounts(self, patterns: &[&str]) -> Self;
     fn from(self, namespaces: &[&str]) -> Self;
+    fn where_labelled(self, key: &str, value: &str) -> Self;
     fn labelled(self, key: &str, value: &str) -> Self;
     fn to(self, patterns: &[&str]) -> Self;
 }
@@ -113,15 +114,19 @@ impl RuleWords for AccessRule {
     }
 
     fn from(mut self, namespaces: &[&str]) -> Self {
-        self.namespaces = Some(namespaces.iter().map(ToString::to_string).collect());
+        let names = namespaces.iter().map(ToString::to_string).collect();
+        self.namespaces.get_or_insert_default().names = Some(names);
+        self
+    }
+
+    fn where_labelled(mut self, key: &str, value: &str) -> Self {
+        let namespaces: &mut NamespaceRule = self.namespaces.get_or_insert_default();
+        namespaces.selector = Some(label(key, value));
         self
     }
 
     fn labelled(mut self, key: &str, value: &str) -> Self {
-        self.pod_selector = Some(LabelSelector {
-            match_labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
-            match_expressions: Vec::new(),
-        });
+        self.pod_selector = Some(label(key, value));
         self
     }
 
@@ -131,7 +136,15 @@ impl RuleWords for AccessRule {
     }
 }
 
-/// The pod `shop/web`, labelled `app=web`.
+/// The selector of one label.
+pub(crate) fn label(key: &str, value: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+        match_expressions: Vec::new(),
+    }
+}
+
+/// The pod `shop/web`, labelled `app=web`, in a namespace labelled `team=shop`.
 pub(crate) fn web() -> Subject {
     pod("shop", "web")
 }
@@ -139,6 +152,7 @@ pub(crate) fn web() -> Subject {
 pub(crate) fn pod(namespace: &str, service_account: &str) -> Subject {
     Subject {
         namespace: namespace.to_owned(),
+        namespace_labels: BTreeMap::from([("team".to_owned(), namespace.to_owned())]),
         service_account: service_account.to_owned(),
         labels: BTreeMap::from([("app".to_owned(), service_account.to_owned())]),
     }

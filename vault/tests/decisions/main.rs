@@ -8,12 +8,17 @@
 )]
 
 mod access;
+mod combinations;
+mod editors;
+mod explain;
 mod fixture;
 mod held;
 mod names;
+mod never;
 mod pattern;
 mod plan;
 mod properties;
 mod request;
+mod rules;
 mod texts;
 mod vaults;

@@ -1,82 +1,11 @@
-use std::collections::BTreeMap;
-
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*};
 use secretvault_vault::{
-    AccessRule, EntryName, EntryPattern, FileAttributes, FileMode, FilePath, Held, LabelSelector,
-    NamePattern, Request, Subject, Vault, VaultRef, allows, plan,
+    EntryName, EntryPattern, FileAttributes, FileMode, FilePath, Held, Request, Subject, VaultRef,
+    allows, plan,
 };
 
-use crate::fixture::{entry, vault};
-
-const NAMES: [&str; 6] = ["a", "b", "db/a", "db/b", "db/x/a", "a.b/c"];
-const PATTERNS: [&str; 8] = ["a", "*", "**", "db/*", "db/**", "**/a", "*/b", "d*/**"];
-const ACCOUNTS: [&str; 3] = ["web", "web-1", "batch"];
-const ACCOUNT_PATTERNS: [&str; 4] = ["*", "web", "web*", "batch"];
-const NAMESPACES: [&str; 3] = ["shop", "platform", "batch"];
-
-fn a_selector() -> impl Strategy<Value = LabelSelector> {
-    select(vec!["web", "other"]).prop_map(|value| LabelSelector {
-        match_labels: BTreeMap::from([("app".to_owned(), value.to_owned())]),
-        match_expressions: Vec::new(),
-    })
-}
-
-fn entry_patterns() -> impl Strategy<Value = Vec<EntryPattern>> {
-    vec(
-        select(PATTERNS.to_vec()).prop_map(|p| p.parse().unwrap()),
-        0..3,
-    )
-}
-
-fn account_patterns() -> impl Strategy<Value = Vec<NamePattern>> {
-    vec(
-        select(ACCOUNT_PATTERNS.to_vec()).prop_map(|p| p.parse().unwrap()),
-        0..3,
-    )
-}
-
-fn a_rule() -> impl Strategy<Value = AccessRule> {
-    let namespaces = vec(select(NAMESPACES.to_vec()).prop_map(str::to_owned), 0..3);
-    (
-        option::of(account_patterns()),
-        option::of(namespaces),
-        option::of(a_selector()),
-        option::of(entry_patterns()),
-    )
-        .prop_map(
-            |(service_accounts, namespaces, pod_selector, entries)| AccessRule {
-                service_accounts,
-                namespaces,
-                pod_selector,
-                entries,
-            },
-        )
-}
-
-fn a_subject() -> impl Strategy<Value = Subject> {
-    let labels = option::of(select(vec!["web", "other"]));
-    (
-        select(NAMESPACES.to_vec()),
-        select(ACCOUNTS.to_vec()),
-        labels,
-    )
-        .prop_map(|(namespace, account, label)| Subject {
-            namespace: namespace.to_owned(),
-            service_account: account.to_owned(),
-            labels: label
-                .map(|l| ("app".to_owned(), l.to_owned()))
-                .into_iter()
-                .collect(),
-        })
-}
-
-fn a_vault() -> impl Strategy<Value = Vault> {
-    (select(NAMESPACES.to_vec()), option::of(vec(a_rule(), 0..4))).prop_map(|(namespace, rules)| {
-        let mut vault = vault(&format!("{namespace}/app"), &NAMES);
-        vault.access = rules;
-        vault
-    })
-}
+use crate::fixture::vault;
+use crate::rules::{PATTERNS, a_subject, a_vault, granted};
 
 fn a_name() -> impl Strategy<Value = String> {
     vec("[A-Za-z0-9_-][A-Za-z0-9._-]{0,8}", 1..5)
@@ -84,71 +13,7 @@ fn a_name() -> impl Strategy<Value = String> {
         .prop_filter("reserved", |name| !name.starts_with("kubernetes.io"))
 }
 
-/// What the subject may have of the vault, name by name.
-fn granted(vault: &Vault, subject: &Subject) -> Vec<bool> {
-    NAMES
-        .iter()
-        .map(|name| allows(vault, subject, &entry(name)))
-        .collect()
-}
-
-fn narrower(narrow: &Vault, wide: &Vault, subject: &Subject) -> bool {
-    let pairs = granted(narrow, subject)
-        .into_iter()
-        .zip(granted(wide, subject));
-    pairs.into_iter().all(|(narrow, wide)| wide || !narrow)
-}
-
 proptest! {
-    #[test]
-    fn adding_a_condition_to_a_rule_never_widens(
-        wide in a_vault(),
-        subject in a_subject(),
-        accounts in account_patterns(),
-        selector in a_selector(),
-        entries in entry_patterns(),
-        which in 0..3_usize,
-    ) {
-        let mut narrow = wide.clone();
-        for rule in narrow.access.iter_mut().flatten() {
-            match which {
-                0 if rule.service_accounts.is_none() => rule.service_accounts = Some(accounts.clone()),
-                1 if rule.pod_selector.is_none() => rule.pod_selector = Some(selector.clone()),
-                2 if rule.entries.is_none() => rule.entries = Some(entries.clone()),
-                _ => {}
-            }
-        }
-        prop_assert!(narrower(&narrow, &wide, &subject));
-    }
-
-    /// `namespaces` names others; what it does not name loses. Only the named ones can gain.
-    #[test]
-    fn naming_namespaces_never_widens_for_those_not_named(
-        wide in a_vault(),
-        subject in a_subject(),
-        namespace in select(NAMESPACES.to_vec()),
-    ) {
-        prop_assume!(subject.namespace != namespace);
-        let mut narrow = wide.clone();
-        for rule in narrow.access.iter_mut().flatten().filter(|rule| rule.namespaces.is_none()) {
-            rule.namespaces = Some(vec![namespace.to_owned()]);
-        }
-        prop_assert!(narrower(&narrow, &wide, &subject));
-    }
-
-    #[test]
-    fn removing_a_rule_never_widens(
-        wide in a_vault(),
-        subject in a_subject(),
-        index in any::<prop::sample::Index>(),
-    ) {
-        let mut narrow = wide.clone();
-        if let Some(rules) = narrow.access.as_mut().filter(|rules| !rules.is_empty()) {
-            rules.remove(index.index(rules.len()));
-        }
-        prop_assert!(narrower(&narrow, &wide, &subject));
-    }
-
     #[test]
     fn nothing_is_planned_that_is_not_allowed_or_not_asked_for(
         vault in a_vault(),
