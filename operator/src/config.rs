@@ -5,12 +5,15 @@
 
 use std::{
     fs, io,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+use crate::audit::OnFailure;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -130,6 +133,18 @@ pub struct Overlay {
         value_name = "SECONDS"
     )]
     pub shutdown_grace_seconds: Option<u64>,
+    /// File of the audit log [default: standard output]
+    #[arg(long, env = "SECRETVAULT_AUDIT_FILE", value_name = "FILE")]
+    pub audit_file: Option<PathBuf>,
+    /// MiB that the file may have before another one is begun [default: 64]
+    #[arg(long, env = "SECRETVAULT_AUDIT_FILE_MIB", value_name = "MIB")]
+    pub audit_file_mib: Option<NonZeroU32>,
+    /// Files that are kept, with the one that is written [default: 8]
+    #[arg(long, env = "SECRETVAULT_AUDIT_FILES", value_name = "COUNT")]
+    pub audit_files: Option<NonZeroU32>,
+    /// What becomes of a verdict that cannot be recorded [default: refuse]
+    #[arg(long, env = "SECRETVAULT_AUDIT_FAILURE", value_name = "WHAT")]
+    pub audit_failure: Option<OnFailure>,
     /// What to log, as in "info,secretvault_operator=debug" [default: info, libraries warn]
     #[arg(long, env = "SECRETVAULT_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -176,6 +191,10 @@ impl Overlay {
             health_port: self.health_port.or(below.health_port),
             bootstrap_key_provider: self.bootstrap_key_provider.or(below.bootstrap_key_provider),
             shutdown_grace_seconds: self.shutdown_grace_seconds.or(below.shutdown_grace_seconds),
+            audit_file: self.audit_file.or(below.audit_file),
+            audit_file_mib: self.audit_file_mib.or(below.audit_file_mib),
+            audit_files: self.audit_files.or(below.audit_files),
+            audit_failure: self.audit_failure.or(below.audit_failure),
             log: self.log.or(below.log),
         }
     }
@@ -221,6 +240,14 @@ pub struct Settings {
     pub bootstrap_key_provider: bool,
     /// How long to serve on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// File of the audit log; none: standard output.
+    pub audit_file: Option<PathBuf>,
+    /// How many MiB it may have before another one is begun.
+    pub audit_file_mib: u32,
+    /// How many files are kept.
+    pub audit_files: u32,
+    /// What becomes of a verdict that cannot be recorded.
+    pub audit_failure: OnFailure,
     /// The log filter.
     pub log: String,
 }
@@ -253,6 +280,10 @@ impl Settings {
             health_port: layer.health_port.unwrap_or(8080),
             bootstrap_key_provider: layer.bootstrap_key_provider.unwrap_or(true),
             shutdown_grace: Duration::from_secs(layer.shutdown_grace_seconds.unwrap_or(5)),
+            audit_file: layer.audit_file,
+            audit_file_mib: layer.audit_file_mib.map_or(64, NonZeroU32::get),
+            audit_files: layer.audit_files.map_or(8, NonZeroU32::get),
+            audit_failure: layer.audit_failure.unwrap_or_default(),
             log: text(layer.log, DEFAULT_LOG),
         })
     }
@@ -313,85 +344,4 @@ const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod() -> Surroundings {
-        Surroundings {
-            namespace: Some("from-pod".into()),
-            host_name: Some("host".into()),
-        }
-    }
-
-    #[test]
-    fn flags_are_over_the_file_and_the_file_over_defaults() {
-        let flags = Overlay {
-            webhook_port: Some(1),
-            ..Overlay::default()
-        };
-        let file = Overlay::parse("webhookPort: 2\nreleasePort: 3\nnamespace: from-file").unwrap();
-        let settings = Settings::settle(flags.over(file), &pod()).unwrap();
-        assert_eq!(
-            (
-                settings.webhook_port,
-                settings.release_port,
-                settings.health_port
-            ),
-            (1, 3, 8080)
-        );
-        assert_eq!(settings.namespace, "from-file");
-        assert_eq!(settings.pod_name, "host");
-        assert!(settings.bootstrap_key_provider);
-    }
-
-    #[test]
-    fn a_misspelt_setting_is_refused() {
-        assert!(Overlay::parse("webhokPort: 2").is_err());
-    }
-
-    #[test]
-    fn the_launchers_image_is_told_and_its_pull_policy_is_one_of_kubernetes() {
-        let flags = [
-            "operator",
-            "--launcher-image",
-            "launcher:1",
-            "--launcher-pull-policy",
-        ];
-        let parse = |policy| Cli::try_parse_from(flags.into_iter().chain([policy]));
-        let settings = Settings::settle(parse("Never").unwrap().run, &pod()).unwrap();
-        assert_eq!(settings.launcher_image.as_deref(), Some("launcher:1"));
-        assert_eq!(settings.launcher_pull_policy, PullPolicy::Never);
-        assert!(parse("never").is_err());
-        let file = Overlay::parse("launcherPullPolicy: Always").unwrap();
-        assert_eq!(file.launcher_pull_policy, Some(PullPolicy::Always));
-    }
-
-    #[test]
-    fn an_empty_file_says_nothing() {
-        assert!(Overlay::parse("# nothing\n").unwrap().namespace.is_none());
-    }
-
-    #[test]
-    fn without_a_namespace_the_error_says_how_to_give_one() {
-        let error = Settings::settle(Overlay::default(), &Surroundings::default()).unwrap_err();
-        assert!(error.to_string().contains("--namespace"));
-    }
-
-    #[test]
-    fn run_is_what_happens_without_a_command() {
-        let plain = Cli::parse_from(["operator", "--webhook-port", "9"]);
-        assert!(plain.command.is_none());
-        assert_eq!(plain.run.webhook_port, Some(9));
-        let named = Cli::parse_from(["operator", "run", "--bootstrap-key-provider", "false"]);
-        let Some(Command::Run(overlay)) = named.command else {
-            panic!("not run")
-        };
-        assert_eq!(overlay.bootstrap_key_provider, Some(false));
-    }
-
-    #[test]
-    fn a_key_cannot_be_given_as_an_argument() {
-        let parsed = Cli::try_parse_from(["operator", "keyring", "import", "AAAA"]);
-        assert!(parsed.is_err());
-    }
-}
+mod tests;

@@ -72,10 +72,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::{metrics::Metrics, vaults::Vaults};
 
     async fn answer(readiness: Readiness, path: &str) -> (StatusCode, String) {
-        let router = router(readiness, Metrics::default().registry());
+        let router = router(readiness, Metrics::default().registry(&Vaults::new()));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

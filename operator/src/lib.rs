@@ -14,6 +14,8 @@ pub mod serve;
 pub mod keys;
 pub mod vaults;
 
+pub mod audit;
+
 mod events;
 mod words;
 

@@ -5,6 +5,8 @@
 //! ends. A second signal ends it at once. A task that ends by itself ends the process: half an
 //! operator would look like a whole one.
 
+mod signals;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
@@ -12,7 +14,6 @@ use axum::Router;
 use kube::{Client, Config};
 use rustls::ServerConfig;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
@@ -20,8 +21,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
+use self::signals::Signals;
 use crate::{
-    admission::{self, DeletionWebhook, PodWebhook, Webhook},
+    admission::{self, DeletionWebhook, PodWebhook, RemovalWebhook, Webhook},
+    audit::{self, Audit},
     config::{Overlay, Settings},
     consumers::{Consumers, Publisher},
     controller::{CaPublisher, Controllers},
@@ -30,7 +33,7 @@ use crate::{
     keys::{self, Providers},
     metrics::{Metrics, ServerName},
     process,
-    release::{self, Audit, identity::service_account_user},
+    release::{self, identity::service_account_user},
     serve::{Server, listen},
     tls::{AuthorityStore, HandleKeys, Keeper, ServingCertificate, server_config, service_names},
     vaults::Vaults,
@@ -51,10 +54,13 @@ pub fn operate(flags: Overlay) -> anyhow::Result<()> {
     {
         bail!("another cryptographic provider is installed already");
     }
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(run(settings))
+        .build()?;
+    let done = runtime.block_on(run(settings));
+    // A thread may hang in a write that nobody takes.
+    runtime.shutdown_timeout(LAST);
+    done
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
@@ -80,6 +86,8 @@ struct Operator {
     /// Whether it has read them at least once.
     providers_read: watch::Sender<bool>,
     audit: Audit,
+    /// Has the audit log signed.
+    keeper: audit::Keeper,
     /// What it knows of the vaults.
     vaults: Vaults,
     /// What the agents that watch it say they hold.
@@ -102,18 +110,23 @@ struct Operator {
 impl Operator {
     fn new(settings: Settings, config: Config) -> anyhow::Result<Self> {
         let serving = Arc::new(ServingCertificate::new());
+        let metrics = Metrics::default();
+        let audit = Audit::open(&settings, metrics.audit.clone());
+        let audit = audit.context("the audit log cannot be opened")?;
+        let client = Client::try_from(config.clone())?;
         Ok(Self {
             tls: server_config(Arc::clone(&serving)).context("TLS cannot be set up")?,
             serving,
             authority_told: watch::Sender::new(false),
+            keeper: audit::Keeper::new(&client, &settings.namespace, audit.clone()),
             settings,
             lease_client: Client::try_from(impatient(config.clone()))?,
-            once_client: Client::try_from(once(config.clone()))?,
-            client: Client::try_from(config)?,
-            metrics: Metrics::default(),
-            providers: Providers::new(),
+            once_client: Client::try_from(once(config))?,
+            client,
+            providers: Providers::counted_by(metrics.keys.clone()),
+            audit,
+            metrics,
             providers_read: watch::Sender::new(false),
-            audit: Audit::stdout().context("the audit log cannot be started")?,
             vaults: Vaults::new(),
             consumers: Consumers::default(),
             handles: HandleKeys::default(),
@@ -126,6 +139,7 @@ impl Operator {
 
     /// Starts every task. Each replica serves; only the controllers wait for the lease.
     async fn start(&mut self) -> anyhow::Result<()> {
+        self.spawn("audit log", self.keeper.clone().run(self.stop.clone()));
         self.keep_certificate();
         self.publish_authority();
         self.watch();
@@ -136,7 +150,12 @@ impl Operator {
             self.settings.webhook_port,
             admission::router(
                 self.webhook(),
-                DeletionWebhook::new(self.metrics.webhook.clone()),
+                DeletionWebhook::new(self.audit.clone(), self.metrics.webhook.clone()),
+                RemovalWebhook::new(
+                    self.client.clone(),
+                    self.audit.clone(),
+                    self.metrics.webhook.clone(),
+                ),
                 self.pod_webhook(),
             ),
         )
@@ -148,7 +167,7 @@ impl Operator {
             release::router(self.release()),
         )
         .await?;
-        let health = health::router(self.readiness(), self.metrics.registry());
+        let health = health::router(self.readiness(), self.metrics.registry(&self.vaults));
         self.serve(ServerName::Health, self.settings.health_port, health)
             .await
     }
@@ -210,6 +229,7 @@ impl Operator {
             settings: self.settings.clone(),
             vaults: self.vaults.clone(),
             providers: self.providers.clone(),
+            audit: self.audit.clone(),
             metrics: self.metrics.controllers.clone(),
         };
         self.spawn("controllers", controllers.run(self.leaving.clone()));
@@ -219,6 +239,7 @@ impl Operator {
         let webhook = Webhook::new(
             self.client.clone(),
             self.providers.clone(),
+            self.audit.clone(),
             self.metrics.webhook.clone(),
         );
         let Settings {
@@ -233,7 +254,13 @@ impl Operator {
         let pull_policy = self.settings.launcher_pull_policy;
         let image = self.settings.launcher_image.clone();
         let launcher = image.map(|image| Launcher { image, pull_policy });
-        PodWebhook::new(self.vaults.clone(), launcher, self.metrics.webhook.clone())
+        PodWebhook::new(
+            self.client.clone(),
+            self.vaults.clone(),
+            launcher,
+            self.audit.clone(),
+            self.metrics.webhook.clone(),
+        )
     }
 
     fn release(&self) -> release::Parts {
@@ -328,6 +355,8 @@ impl Operator {
         self.stop.cancel();
         tokio::select! {
             rest = timeout(DRAIN + MARGIN, self.tasks.join_all()) => {
+                // Whatever was done is in the log now.
+                let _ = timeout(LAST, self.keeper.finish()).await;
                 rest.map(drop).context("tasks did not end in time")
             }
             () = signals.next() => bail!("ended at once by a second signal"),
@@ -359,32 +388,11 @@ fn told(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> String {
     }
 }
 
-/// SIGTERM and SIGINT, which mean the same.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self {
-            interrupt,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 /// How long the API server may take for what is quickly done.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long requests may take to finish. The API server gives a webhook ten seconds.
 const DRAIN: Duration = Duration::from_secs(15);
 /// What tasks may take to end beyond that.
 const MARGIN: Duration = Duration::from_secs(5);
+/// What the end of the audit log may take to be signed and kept.
+const LAST: Duration = Duration::from_secs(2);

@@ -29,6 +29,7 @@ use self::{
 };
 pub use self::{publish_ca::CaPublisher, restart::RestartMetrics, rotation::RotationMetrics};
 use crate::{
+    audit::Audit,
     config::Settings,
     consumers::{Collector, Known},
     events::Events,
@@ -52,6 +53,8 @@ pub struct Controllers {
     pub vaults: Vaults,
     /// This replica's view of all key providers.
     pub providers: Providers,
+    /// Where is recorded what becomes of keys.
+    pub audit: Audit,
     /// Where reconciles are counted.
     pub metrics: ControllerMetrics,
 }
@@ -106,6 +109,7 @@ impl Controllers {
             namespace: self.settings.namespace.clone(),
             standing: standing.clone(),
             events: events.clone(),
+            audit: self.audit.clone(),
             metrics: self.metrics.clone(),
         }
     }
@@ -114,6 +118,7 @@ impl Controllers {
         RotationController {
             client: self.once_client.clone(),
             standing: standing.clone(),
+            audit: self.audit.clone(),
             metrics: self.metrics.rotation.clone(),
         }
     }

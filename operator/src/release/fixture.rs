@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use super::audit::tests::Memory;
 use super::fake::{ApiServer, Token};
 use super::{Parts, ReleaseMetrics, router};
+use crate::audit::memory::Memory;
 use crate::consumers::Consumers;
 use crate::keys::{self, Providers};
 use crate::tls::HandleKeys;

@@ -11,18 +11,18 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use jiff::Timestamp;
+use secretvault_audit::{Record, Request as Asked, Verdict};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::audit::{Audit, Kind, Line, Verdict};
 use super::identity::{AgentIdentity, IdentityError};
 use super::metrics::{RequestOutcome, VerdictOutcome};
 use super::review::Reviews;
 use super::service::Release;
 use super::verdict::Unavailable;
+use crate::audit::Audit;
 
 /// Lets agents through, and tells the service which one it is.
 pub(super) async fn admit(
@@ -75,7 +75,7 @@ impl Agents {
             }
         };
         if let Err(error) = accepted {
-            let logged = self.audit.log(&rejected(error)).await;
+            let logged = self.audit.must(rejected(error)).await;
             logged.map_err(|error| Refused::Unavailable(error.into()))?;
         }
         accepted.map_err(Refused::Identity)
@@ -146,19 +146,12 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     usable.then_some(token)
 }
 
-fn rejected(error: IdentityError) -> Line {
-    Line {
-        audit: Kind::Request,
-        time: Timestamp::now(),
+fn rejected(error: IdentityError) -> Record {
+    Record::Request(Asked {
         verdict: Verdict::Denial,
-        reason: VerdictOutcome::AgentRejected,
-        node: None,
-        pod: None,
-        vaults: Vec::new(),
-        message: Some(error.into()),
-        overridden: Vec::new(),
-        withdrawn: Vec::new(),
-    }
+        reason: VerdictOutcome::AgentRejected.word(),
+        message: (&error).into(),
+    })
 }
 
 /// How long a request waits for its turn.

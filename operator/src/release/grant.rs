@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secretvault_audit as audit;
 use secretvault_crds::DataKey;
 use secretvault_crds::limits::MAX_OVERRIDDEN;
 use secretvault_delivery::MAX_MESSAGE_BYTES;
@@ -18,7 +19,6 @@ use secretvault_vault::plan::{Notice, Plan, PlannedFile};
 use secretvault_vault::{EntryKind, EntryName, FilePath, OnDelete, VaultRef};
 use tokio::time::timeout;
 
-use super::audit::AuditedVault;
 use super::denied::Denied;
 use super::identity::PodIdentity;
 use super::watch::handle;
@@ -33,7 +33,7 @@ pub(super) type Snapshot = BTreeMap<VaultRef, Arc<SeenVault>>;
 /// A grant, and what the audit log says of it.
 pub(super) struct Granted {
     pub(super) grant: Grant,
-    pub(super) vaults: Vec<AuditedVault>,
+    pub(super) vaults: Vec<audit::Vault>,
 }
 
 /// What the handles of one volume's vaults are made of, besides the vaults.
@@ -191,15 +191,17 @@ impl<'a> Opened<'a> {
         }
     }
 
-    fn audited(&self) -> AuditedVault {
+    fn audited(&self) -> audit::Vault {
         let vault = &self.seen.vault;
-        AuditedVault {
-            namespace: vault.reference.namespace.clone(),
-            name: vault.reference.name.clone(),
-            uid: vault.uid.clone(),
-            generation: vault.generation,
-            key_id: self.key.as_ref().map(|key| key.wrapped.key_id.clone()),
-            entries: self.entries.iter().map(ToString::to_string).collect(),
+        let key = self.key.as_ref();
+        let entries = self.entries.iter();
+        audit::Vault {
+            namespace: vault.reference.namespace.as_str().into(),
+            name: vault.reference.name.as_str().into(),
+            uid: Some(vault.uid.as_str().into()),
+            generation: Some(vault.generation),
+            key_id: key.map(|key| key.wrapped.key_id.as_str().into()),
+            entries: entries.map(|entry| entry.as_str().into()).collect(),
         }
     }
 

@@ -5,11 +5,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use secretvault_audit::Word;
 use secretvault_delivery::v1::Reason;
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::watch::WatchMetrics;
+use crate::metrics::{Label, begin, closed};
 
 /// The metrics of the Delivery service. Clones count together.
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ impl ReleaseMetrics {
 
     /// Makes the metrics visible.
     pub fn register(&self, registry: &mut Registry) {
+        self.begin();
         let release = registry.sub_registry_with_prefix("release");
         release.register(
             "verdicts",
@@ -60,6 +62,23 @@ impl ReleaseMetrics {
             self.api.0.clone(),
         );
         self.watch.register(release);
+    }
+
+    fn begin(&self) {
+        let verdicts = VerdictOutcome::ALL.iter().copied();
+        // That is of a whole request, and counted as such.
+        let verdicts = verdicts.filter(|outcome| *outcome != VerdictOutcome::AgentRejected);
+        begin(
+            &self.verdicts,
+            verdicts.map(|outcome| VerdictLabels { outcome }),
+        );
+        let requests = RequestOutcome::ALL.iter();
+        begin(
+            &self.requests,
+            requests.map(|&outcome| RequestLabels { outcome }),
+        );
+        let calls = ApiCall::ALL.iter();
+        begin(&self.api.0, calls.map(|&call| CallLabels { call }));
     }
 
     pub(super) fn verdict(&self, outcome: VerdictOutcome) {
@@ -112,6 +131,8 @@ pub(super) enum ApiCall {
     TokenReview,
 }
 
+closed!(ApiCall: PodRead, TokenReview);
+
 impl Default for ReleaseMetrics {
     fn default() -> Self {
         Self::new()
@@ -124,7 +145,7 @@ struct VerdictLabels {
 }
 
 /// How a decision ended: the audit log's word for it too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(super) enum VerdictOutcome {
     /// Of a whole request, before any volume was looked at.
     AgentRejected,
@@ -137,6 +158,26 @@ pub(super) enum VerdictOutcome {
     NotFound,
     PodMismatch,
     TokenRejected,
+}
+
+closed!(
+    VerdictOutcome: AgentRejected,
+    Behind,
+    Damaged,
+    Forbidden,
+    Granted,
+    InvalidRequest,
+    KeyUnavailable,
+    NotFound,
+    PodMismatch,
+    TokenRejected,
+);
+
+impl VerdictOutcome {
+    /// The audit log's word for it.
+    pub(super) fn word(self) -> Word {
+        Word(self.name())
+    }
 }
 
 impl From<Reason> for VerdictOutcome {
@@ -167,6 +208,8 @@ pub(super) enum RequestOutcome {
     Invalid,
     Unavailable,
 }
+
+closed!(RequestOutcome: AgentRejected, Answered, Invalid, Unavailable);
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ mod denied;
 mod grant;
 mod verdict;
 
-mod audit;
+mod audited;
 mod metrics;
 mod told;
 
@@ -32,7 +32,6 @@ mod watch;
 mod gate;
 mod service;
 
-pub use audit::Audit;
 pub use metrics::ReleaseMetrics;
 pub use service::{Parts, router};
 

@@ -27,7 +27,7 @@ pub(super) async fn read(client: &Client, identity: &PodIdentity) -> Result<Opti
 /// A pod that may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LivePod {
-    /// As whom.
+    /// As whom. The labels of its namespace are not read yet.
     pub(super) subject: Subject,
     /// Its launcher makes variables of the files: they are as old as its containers.
     pub(super) env: bool,
@@ -70,6 +70,7 @@ pub(super) fn live(
             namespace: identity.namespace.clone(),
             service_account: identity.service_account.clone(),
             labels: pod.metadata.labels.clone().unwrap_or_default(),
+            ..Subject::default()
         },
         env: is_annotated(pod, ENV, "true"),
         restart: is_annotated(pod, ON_CHANGE, "restart"),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use kube::Client;
 use prost::Message;
+use secretvault_audit as audit;
 use secretvault_delivery::v1::{
     Denial, ReleaseRequest, ReleaseResponse, Verdict, Volume, WatchRequest,
     delivery_server::{Delivery, DeliveryServer},
@@ -24,7 +24,6 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::audit::{self, Audit, Kind, Line};
 use super::gate::{self, Agents};
 use super::identity::{AgentIdentity, service_account_user};
 use super::metrics::{ReleaseMetrics, RequestOutcome, VerdictOutcome};
@@ -32,15 +31,16 @@ use super::review::Reviews;
 use super::told::Told;
 use super::verdict::{Decision, Judge, Unavailable};
 use super::watch::{Events, Watches};
+use crate::audit::Audit;
 use crate::consumers::Consumers;
-use crate::keys::Providers;
+use crate::keys::{Namespaces, Providers};
 use crate::tls::HandleKeys;
 use crate::vaults::Vaults;
 
 /// What the service needs.
 #[derive(Clone)]
 pub struct Parts {
-    /// For token reviews, and to read pods and the metadata of vaults.
+    /// For token reviews, and to read pods and the metadata of vaults and namespaces.
     pub client: Client,
     /// The operator's own namespace: the agents' too.
     pub namespace: String,
@@ -104,6 +104,7 @@ impl Release {
             judge: Judge {
                 reviews: Reviews::new(parts.client.clone(), POD_AUDIENCE, seconds.clone()),
                 told: Told::new(parts.client.clone(), &parts.pod_name),
+                namespaces: Namespaces::new(parts.client.clone()),
                 client: parts.client,
                 vaults: parts.vaults,
                 providers: parts.providers,
@@ -144,48 +145,48 @@ impl Release {
     /// One verdict: decided, counted and logged.
     async fn verdict(&self, volume: Volume, agent: &AgentIdentity) -> Result<Verdict, NotAnswered> {
         let decision = self.judge.decide(&volume, agent).await?;
-        let (line, outcome) = conclude(decision, agent, Timestamp::now());
-        self.audit.log(&line).await.map_err(Unavailable::from)?;
-        self.metrics.verdict(line.reason);
+        let (reason, release, outcome) = conclude(decision, agent);
+        let recorded = self.audit.must(audit::Record::Release(release)).await;
+        recorded.map_err(Unavailable::from)?;
+        self.metrics.verdict(reason);
         Ok(Verdict {
             outcome: Some(outcome),
         })
     }
 }
 
-/// Makes of a decision what is logged and what is answered.
-fn conclude(decision: Decision, agent: &AgentIdentity, now: Timestamp) -> (Line, Outcome) {
-    let line = Line {
-        audit: Kind::Release,
-        time: now,
-        verdict: audit::Verdict::Grant,
-        reason: VerdictOutcome::Granted,
-        node: Some(agent.node.clone()),
-        pod: Some(decision.pod),
-        vaults: Vec::new(),
-        message: None,
+/// Makes of a decision what is counted, what is recorded, and what is answered.
+fn conclude(
+    decision: Decision,
+    agent: &AgentIdentity,
+) -> (VerdictOutcome, audit::Release, Outcome) {
+    let (reason, verdict, vaults, message, outcome) = match decision.verdict {
+        Ok(granted) => (
+            VerdictOutcome::Granted,
+            audit::Verdict::Grant,
+            granted.vaults,
+            None,
+            Outcome::Grant(granted.grant),
+        ),
+        Err(denying) => (
+            denying.why.reason().into(),
+            audit::Verdict::Denial,
+            Vec::new(),
+            Some((&denying.why).into()),
+            Outcome::Denial(Denial::from(&denying)),
+        ),
+    };
+    let release = audit::Release {
+        verdict,
+        reason: reason.word(),
+        node: agent.node.as_str().into(),
+        pod: decision.pod,
+        vaults,
+        message,
         overridden: decision.overridden,
         withdrawn: decision.withdrawn,
     };
-    match decision.verdict {
-        Ok(granted) => (
-            Line {
-                vaults: granted.vaults,
-                ..line
-            },
-            Outcome::Grant(granted.grant),
-        ),
-        Err(denying) => {
-            let denial = Denial::from(&denying);
-            let line = Line {
-                verdict: audit::Verdict::Denial,
-                reason: denying.why.reason().into(),
-                message: Some((&denying.why).into()),
-                ..line
-            };
-            (line, Outcome::Denial(denial))
-        }
-    }
+    (reason, release, outcome)
 }
 
 /// Why a whole request of an agent has no answer.

@@ -5,6 +5,8 @@ mod agents;
 mod catching_up;
 mod grants;
 mod keys;
+mod namespaces;
 mod refusals;
 mod told;
+mod unrecorded;
 mod watch;

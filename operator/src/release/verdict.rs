@@ -3,17 +3,19 @@
 //! The steps, each of which can end it: the token is reviewed, and must prove the pod that the
 //! agent names, on the agent's own node; the pod itself is read and must live; the volume's
 //! attributes are read as that pod's; this replica must not be behind what the volume shows
-//! already; the plan says which files the pod may have; keys are derived for exactly those.
+//! already; the plan says which files the pod may have, by the labels of its namespace too if a rule
+//! looks at them; keys are derived for exactly those.
 
 use kube::Client;
+use secretvault_audit as audit;
 use secretvault_delivery::v1::Volume;
 use secretvault_vault::plan::{Notice, Plan, Refusal, plan, withdrawn};
-use secretvault_vault::{FilePath, Subject, VaultRef};
+use secretvault_vault::{FilePath, Subject, VaultRef, needs_namespace_labels};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::asked::{self, Asked, claimed_pod};
-use super::audit::{AuditError, AuditedOverride, AuditedPod};
+use super::audited;
 use super::catch_up::{self, BEFORE_REFUSING, Sight};
 use super::denied::{Denied, Denying};
 use super::grant::{self, Granted, Handles};
@@ -22,7 +24,8 @@ use super::metrics::{ApiCall, ApiSeconds};
 use super::pod::{self, LivePod};
 use super::review::Reviews;
 use super::told::{self, Told};
-use crate::keys::Providers;
+use crate::audit::Unrecorded;
+use crate::keys::{Namespaces, Providers};
 use crate::tls::HandleKeys;
 use crate::vaults::{Fault, Vaults};
 
@@ -30,6 +33,7 @@ use crate::vaults::{Fault, Vaults};
 pub(super) struct Judge {
     pub(super) client: Client,
     pub(super) vaults: Vaults,
+    pub(super) namespaces: Namespaces,
     pub(super) providers: Providers,
     pub(super) handles: HandleKeys,
     pub(super) reviews: Reviews,
@@ -39,20 +43,24 @@ pub(super) struct Judge {
 
 /// The verdict, and the pod it is about as far as that was proved.
 pub(super) struct Decision {
-    pub(super) pod: AuditedPod,
+    pub(super) pod: audit::Pod,
     pub(super) verdict: Result<Granted, Denying>,
     /// What a grant left out, because a later vault has something in its place.
-    pub(super) overridden: Vec<AuditedOverride>,
+    pub(super) overridden: Vec<audit::Override>,
     /// Held files that go because the pod may not have them any more.
-    pub(super) withdrawn: Vec<String>,
+    pub(super) withdrawn: Vec<audit::FilePath>,
 }
 
 impl Decision {
-    fn of(pod: AuditedPod, ruling: Ruling) -> Self {
+    fn of(pod: audit::Pod, ruling: Ruling) -> Self {
         Self {
             pod,
             overridden: ruling.overridden(),
-            withdrawn: ruling.withdrawn(),
+            withdrawn: ruling
+                .withdrawn()
+                .iter()
+                .map(|it| it.as_str().into())
+                .collect(),
             verdict: ruling.verdict,
         }
     }
@@ -68,9 +76,9 @@ struct Ruling {
 }
 
 impl Ruling {
-    fn overridden(&self) -> Vec<AuditedOverride> {
+    fn overridden(&self) -> Vec<audit::Override> {
         let overridden = self.notices.iter().filter_map(Notice::overridden);
-        overridden.map(AuditedOverride::from).collect()
+        overridden.map(audited::overridden).collect()
     }
 
     fn withdrawn(&self) -> Vec<String> {
@@ -103,13 +111,16 @@ impl From<Denied> for Ruling {
 pub(super) enum Unavailable {
     /// A verdict that cannot be logged is not given.
     #[error(transparent)]
-    Audit(#[from] AuditError),
+    Audit(#[from] Unrecorded),
     /// Too many requests at once.
     #[error("this replica is busy")]
     Busy,
     /// The API server could not be asked.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// The labels of the pod's namespace could not be read, and a rule may look at them.
+    #[error("the API server did not answer for the pod's namespace")]
+    Namespace,
     /// The whole request took too long.
     #[error("the request took too long")]
     Slow,
@@ -133,7 +144,7 @@ impl Judge {
         let identity = match PodIdentity::accept(&status) {
             Ok(identity) => identity,
             Err(error) => {
-                let pod = AuditedPod::from(&claimed);
+                let pod = audited::claimed(&claimed);
                 return Ok(Decision::of(pod, Denied::from(error).into()));
             }
         };
@@ -147,7 +158,7 @@ impl Judge {
         if let Some(news) = told::news(ruling.first, &ruling.notices, &ruling.withdrawn()) {
             self.told.tell(&identity, news);
         }
-        Ok(Decision::of(AuditedPod::from(&identity), ruling))
+        Ok(Decision::of(audited::proven(&identity), ruling))
     }
 
     /// The verdict for a pod whose token is proved.
@@ -184,8 +195,12 @@ impl Judge {
         if !self.vaults.is_fresh(Instant::now()) {
             return Err(Unavailable::Stale);
         }
-        let (sight, planned) = self.plan(asked, &live.subject).await;
-        let granted = match planned {
+        let Planned {
+            sight,
+            subject,
+            plan,
+        } = self.plan(asked, &live.subject).await?;
+        let granted = match plan {
             Ok(plan) => self.fill(plan, &sight, identity, live).await,
             Err(denied) => Err(denied),
         };
@@ -197,30 +212,52 @@ impl Judge {
             },
             Err(why) => Ruling::from(Denying {
                 why,
-                withdrawn: withdrawn(&live.subject, |vault| sight.vault(vault), &asked.held),
+                withdrawn: withdrawn(&subject, |vault| sight.vault(vault), &asked.held),
             }),
         })
     }
 
     /// The plan, and what it was made of. A first plan that refuses, or does without an optional
     /// vault, is made anew if that was for want of what has arrived meanwhile.
-    async fn plan(&self, asked: &Asked, subject: &Subject) -> (Sight, Result<Plan, Denied>) {
+    async fn plan(&self, asked: &Asked, subject: &Subject) -> Result<Planned, Unavailable> {
         let deadline = Instant::now() + BEFORE_REFUSING;
         loop {
             let sight = Sight::of(&self.vaults, asked.vaults());
-            let planned = match sight.unreadable(asked) {
-                Some(vault) => Err(unreadable_to(subject, vault)),
+            let subject = self.labelled(subject, asked, &sight).await?;
+            let plan = match sight.unreadable(asked) {
+                Some(vault) => Err(unreadable_to(&subject, vault)),
                 None => {
                     let seen = |vault: &VaultRef| sight.vault(vault);
-                    plan(&asked.request, subject, seen, &asked.held).map_err(Denied::from)
+                    plan(&asked.request, &subject, seen, &asked.held).map_err(Denied::from)
                 }
             };
-            let missed = missed(asked, &planned);
+            let missed = missed(asked, &plan);
             let (client, vaults) = (&self.client, &self.vaults);
             if !catch_up::moves_on(client, vaults, &sight, missed, deadline).await {
-                return (sight, planned);
+                return Ok(Planned {
+                    sight,
+                    subject,
+                    plan,
+                });
             }
         }
+    }
+
+    /// The subject, with the labels of its namespace where a rule may look at them.
+    async fn labelled(
+        &self,
+        subject: &Subject,
+        asked: &Asked,
+        sight: &Sight,
+    ) -> Result<Subject, Unavailable> {
+        let mut subject = subject.clone();
+        let seen = |vault: &VaultRef| sight.vault(vault);
+        if needs_namespace_labels(&subject.namespace, asked.vaults(), seen) {
+            let facts = self.namespaces.facts(&subject.namespace).await;
+            let facts = facts.map_err(|_unknown| Unavailable::Namespace)?;
+            subject.namespace_labels.clone_from(&facts.labels);
+        }
+        Ok(subject)
     }
 
     async fn fill(
@@ -245,6 +282,13 @@ impl Judge {
         granted.grant.awaited = awaited;
         Ok((granted, notices))
     }
+}
+
+/// A plan, and what it was made of.
+struct Planned {
+    sight: Sight,
+    subject: Subject,
+    plan: Result<Plan, Denied>,
 }
 
 /// The vaults that a plan refuses the volume for, or, if it is the first, does without.

@@ -8,6 +8,7 @@
 //! * A key is taken out only when no vault needs it, as the API server says at that moment, and when
 //!   it has not wrapped anything for so long that nothing of it can be on its way.
 
+mod audited;
 mod key_current;
 mod keyring;
 mod keys;
@@ -47,7 +48,8 @@ use super::{
     rotation::{Overview, Progress, Standing},
 };
 use crate::{
-    events::Events,
+    audit::Audit,
+    events::{Events, News},
     keys::{KeyError, ProviderFault, Source},
     metrics::{ControllerMetrics, ControllerName, KeyProviderState, ReconcileOutcome},
 };
@@ -58,6 +60,7 @@ pub(super) struct KeyProviderController {
     pub(super) namespace: String,
     pub(super) standing: Standing,
     pub(super) events: Events,
+    pub(super) audit: Audit,
     pub(super) metrics: ControllerMetrics,
 }
 
@@ -211,6 +214,11 @@ impl KeyProviderController {
         if remedy == Remedy::Create {
             let made = self.keyrings().create(name, source).await?;
             *keys = made.map(|keyring| Keys::from(&keyring));
+            if let Ok(keys) = keys {
+                let made = News::normal(KEYRING_MADE, "the keyring was made, with one key");
+                let record = audited::key_event(name, &made, Some(&keys.primary_key_id));
+                self.audit.note(record).await;
+            }
         }
         Ok(remedy)
     }
@@ -232,6 +240,10 @@ impl KeyProviderController {
         for news in news::news(observed, &status, retired) {
             let (provider_name, reason) = (provider.name_any(), news.reason);
             info!(provider = provider_name, reason, "a key provider changed");
+            let key = status.primary_key_id.as_deref();
+            self.audit
+                .note(audited::key_event(&observed.name, &news, key))
+                .await;
             self.events.tell(&provider.object_ref(&()), news).await;
         }
         Ok(ReconcileOutcome::Changed)
@@ -326,6 +338,8 @@ enum KeepError {
     Create(#[from] CreateError),
 }
 
+/// The keyring of a new provider was made.
+const KEYRING_MADE: &str = "KeyringMade";
 /// Hints that are answered by one round.
 const BURST: usize = 64;
 /// How often to look without a hint: at files, and at how many vaults there are.

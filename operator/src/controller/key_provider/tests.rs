@@ -91,6 +91,7 @@ fn controller(server: &Server) -> KeyProviderController {
         namespace: "secretvault".into(),
         standing,
         events: Events::new(server.client(), "pod"),
+        audit: server.log.audit(),
         metrics: ControllerMetrics::default(),
     }
 }
@@ -113,6 +114,13 @@ async fn a_key_is_made_once_for_each_reason_and_none_is_lost() {
     assert_eq!(second[1], first[0], "the old one unwraps still");
     assert_eq!(scene.server.status()["primaryKeyId"], second[0]);
     assert_eq!(scene.server.events(), ["KeyringReady", "KeyRotated"]);
+    let lines = scene.server.log.records();
+    let said = lines
+        .iter()
+        .map(|line| [&line["audit"], &line["event"], &line["keyId"]]);
+    let said: Vec<_> = said.map(|it| it.map(|it| it.as_str().unwrap())).collect();
+    let ready = ["key", "KeyringReady", first[0].as_str()];
+    assert_eq!(said, [ready, ["key", "KeyRotated", &second[0]]]);
     scene.spec.rotate_after = Some("30d".parse().unwrap());
     scene.round().await;
     assert_eq!(scene.ids(), second);

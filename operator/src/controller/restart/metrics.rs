@@ -6,6 +6,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::metrics::{Label, begin, closed};
+
 /// Of the rollouts that changes of vaults cause.
 #[derive(Clone, Debug, Default)]
 pub struct RestartMetrics {
@@ -32,6 +34,8 @@ pub(super) enum RolloutOutcome {
     Unfinished,
 }
 
+closed!(RolloutOutcome: Begun, Completed, Failed, Unfinished);
+
 impl RestartMetrics {
     /// Counts a rollout.
     pub(super) fn rollout(&self, outcome: RolloutOutcome) {
@@ -47,6 +51,11 @@ impl RestartMetrics {
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
+        let rollouts = RolloutOutcome::ALL.iter();
+        begin(
+            &self.rollouts,
+            rollouts.map(|&outcome| RolloutLabels { outcome }),
+        );
         registry.register(
             "restart_rollouts",
             "Rollouts of workloads whose pods ask to be restarted, by what became of them",

@@ -9,6 +9,7 @@ use prometheus_client::{
 
 use super::plan::Why;
 use super::write::{Ended, Step};
+use crate::metrics::{begin, closed, pairs};
 
 /// Of rewraps, reseals and the keys of keyrings.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,8 @@ enum StepName {
     Rewrap,
 }
 
+closed!(StepName: ResealAge, ResealProvider, Rewrap);
+
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 enum StepOutcome {
     /// The vault changed in the meantime; its turn comes again.
@@ -46,6 +49,8 @@ enum StepOutcome {
     /// The vault is gone.
     Gone,
 }
+
+closed!(StepOutcome: Conflict, Done, Failed, Gone);
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct KeyringLabels {
@@ -62,6 +67,8 @@ pub(in crate::controller) enum KeyringChange {
     Rotate,
 }
 
+closed!(KeyringChange: Retire, Rotate);
+
 /// Whether it was written.
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 pub(in crate::controller) enum KeyringOutcome {
@@ -72,6 +79,8 @@ pub(in crate::controller) enum KeyringOutcome {
     /// It must not be.
     Refused,
 }
+
+closed!(KeyringOutcome: Done, Failed, Refused);
 
 impl RotationMetrics {
     /// Counts a step.
@@ -116,6 +125,10 @@ impl RotationMetrics {
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
+        let keys = pairs().map(|(change, outcome)| KeyringLabels { change, outcome });
+        begin(&self.keys, keys);
+        let steps = pairs().map(|(step, outcome)| StepLabels { step, outcome });
+        begin(&self.steps, steps);
         registry.register(
             "keyring_changes",
             "Keys made in keyrings and taken out of them, by what became of it",

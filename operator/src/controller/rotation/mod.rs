@@ -8,6 +8,7 @@
 //! * Nothing is done with a provider that is not ready, nor while the view of vaults is old.
 //! * What fails is tried again, later each time, and keeps nothing else from being done.
 
+mod audited;
 mod metrics;
 mod namespaces;
 mod plan;
@@ -43,6 +44,7 @@ use self::{
     write::{Ended, Step, Writer},
 };
 use crate::{
+    audit::Audit,
     keys::Providers,
     vaults::{Change, Vaults},
 };
@@ -130,6 +132,7 @@ pub(super) struct RotationController {
     /// The API server, through a client that does not try again by itself.
     pub(super) client: Client,
     pub(super) standing: Standing,
+    pub(super) audit: Audit,
     pub(super) metrics: RotationMetrics,
 }
 
@@ -186,8 +189,12 @@ impl RotationController {
                 client: self.client.clone(),
                 providers: self.standing.providers.clone(),
             };
+            let audit = self.audit.clone();
             let task = async move {
                 let ended = writer.carry_out(&vault, step).await;
+                if let Some(record) = audited::rotation(&vault, step, &ended) {
+                    audit.note(record).await;
+                }
                 (vault, step, ended)
             };
             running.push(task.boxed());

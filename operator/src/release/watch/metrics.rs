@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::metrics::{Label, begin, closed};
+
 /// The metrics of all streams. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(in crate::release) struct WatchMetrics {
@@ -45,6 +47,15 @@ impl WatchMetrics {
     }
 
     pub(in crate::release) fn register(&self, release: &mut Registry) {
+        let ended = Ended::ALL.iter();
+        begin(&self.ended, ended.map(|&reason| EndedLabels { reason }));
+        let events = Event::ALL.iter();
+        begin(&self.events, events.map(|&kind| EventLabels { kind }));
+        let rejected = Rejected::ALL.iter();
+        begin(
+            &self.rejected,
+            rejected.map(|&reason| RejectedLabels { reason }),
+        );
         let watch = release.sub_registry_with_prefix("watch");
         watch.register(
             "streams",
@@ -135,6 +146,21 @@ pub(super) enum Ended {
     TooManySubscriptions,
 }
 
+closed!(
+    Ended: ByAgent,
+    Broken,
+    Crowded,
+    Leaving,
+    NotReviewed,
+    Rejected,
+    Replaced,
+    Silent,
+    Slow,
+    Stale,
+    TooManyHandles,
+    TooManySubscriptions,
+);
+
 /// What an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(super) enum Event {
@@ -144,6 +170,8 @@ pub(super) enum Event {
     Heartbeat,
 }
 
+closed!(Event: Changed, Heartbeat);
+
 /// Why a handle is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(super) enum Rejected {
@@ -152,3 +180,5 @@ pub(super) enum Rejected {
     /// Another node's.
     OtherNode,
 }
+
+closed!(Rejected: NotOurs, OtherNode);

@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::KeyProviderSpec;
+use crate::audit::memory::Memory;
 
 /// The server. Clones are the same server.
 #[derive(Clone, Default)]
 pub(super) struct Server {
+    /// The audit log of whoever works with it.
+    pub(super) log: Memory,
     state: Arc<Mutex<State>>,
     halted: Arc<Notify>,
 }

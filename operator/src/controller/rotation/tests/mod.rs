@@ -35,6 +35,32 @@ async fn every_vault_gets_the_newest_key_by_one_small_write_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_step_is_one_line_of_names() {
+    let mut scene = Scene::begin(1).await;
+    let before = scene.server.stored("v0").spec.data_key.unwrap();
+    scene.rotate();
+    scene.lead();
+    scene.settle(2).await;
+    scene.server.wants("v0", "other");
+    scene.other();
+    scene.namespace(Some("other"));
+    scene.settle(2).await;
+    let lines = scene.log.records();
+    let said = |line: &serde_json::Value| {
+        ["audit", "verdict", "reason", "dataKey"].map(|it| line[it].as_str().unwrap().to_owned())
+    };
+    let said: Vec<_> = lines.iter().map(said).collect();
+    let step = |turn: &str| ["rotation", "grant", "Done", turn].map(str::to_owned);
+    assert_eq!(said, [step("rewrap"), step("migrate")]);
+    let vault = json!({
+        "namespace": "shop", "name": "v0", "uid": "uid-v0", "generation": 1,
+        "keyId": before.key_id,
+    });
+    assert_eq!(lines[0]["vault"], vault);
+    assert!(!scene.log.text().contains(&before.wrapped));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_so_many_vaults_are_written_at_a_time() {
     let mut scene = Scene::begin(40).await;
     scene.rotate();

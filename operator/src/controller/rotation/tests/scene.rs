@@ -13,12 +13,14 @@ use tokio::time::sleep;
 
 use super::super::*;
 use super::server::{Server, open};
+use crate::audit::memory::Memory;
 use crate::keys::{KeyFault, NamespaceFacts, Policy, Provider, ProviderFault, Source};
 
 pub(super) struct Scene {
     pub(super) server: Server,
     pub(super) standing: Standing,
     pub(super) metrics: RotationMetrics,
+    pub(super) log: Memory,
     keyring: Keyring,
     /// What is in the vaults.
     values: BTreeMap<String, String>,
@@ -37,6 +39,7 @@ impl Scene {
             server,
             standing,
             metrics: RotationMetrics::default(),
+            log: Memory::default(),
             keyring,
             values: BTreeMap::new(),
             task: None,
@@ -54,6 +57,7 @@ impl Scene {
         let controller = RotationController {
             client: self.server.client(),
             standing: self.standing.clone(),
+            audit: self.log.audit(),
             metrics: self.metrics.clone(),
         };
         self.task = Some(tokio::spawn(async move { controller.work().await }));
