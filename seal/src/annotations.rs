@@ -19,10 +19,11 @@ const SEALED: &str = "(sealed)";
 const OPAQUE_COPIES: [&str; 2] = ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"];
 
 /// The fields of `spec` that hold no secret: all but `data` and `binaryData`.
-pub(crate) const READABLE: [&str; 12] = [
+pub(crate) const READABLE: [&str; 13] = [
     "access",
     "dataKey",
     "description",
+    "editors",
     "fileDefaults",
     "files",
     "freshEnvelopes",

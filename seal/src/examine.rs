@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::annotations::refuse_unreadable_copies;
+use crate::editing::{Edits, edits};
 use crate::entries::{Entry, Sealable, read_entries};
 use crate::need::{Settings, key_need};
 use crate::{KeyNeed, Refusal, Wish};
@@ -27,11 +28,15 @@ pub struct Manifest<'a> {
 impl<'a> Manifest<'a> {
     /// The names of all entries.
     pub(crate) fn entry_names(self) -> impl Iterator<Item = &'a str> {
-        let maps = ["data", "binaryData", "publicData", "publicBinaryData"];
-        let maps = maps.into_iter();
-        let maps = maps.filter_map(move |map| self.spec.get(map)?.as_object());
-        maps.flat_map(|map| map.keys().map(String::as_str))
+        entry_names(self.spec)
     }
+}
+
+pub(crate) fn entry_names(spec: &Value) -> impl Iterator<Item = &str> {
+    let maps = ["data", "binaryData", "publicData", "publicBinaryData"];
+    let maps = maps.into_iter();
+    let maps = maps.filter_map(move |map| spec.get(map)?.as_object());
+    maps.flat_map(|map| map.keys().map(String::as_str))
 }
 
 /// What a manifest needs before it can be sealed.
@@ -52,7 +57,8 @@ pub struct Examined<'a> {
 /// What the requester must be allowed to do, beyond create and update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// Verb `manage`: `access` of an existing vault changes.
+    /// Verb `manage`: `access` or `editors` of an existing vault change. A vault with editors may ask for
+    /// it for more: see [`check_editor`](crate::check_editor).
     pub manage: bool,
     /// Verb `restore`: an envelope or data key comes in that is not the stored one.
     pub restore: bool,
@@ -69,6 +75,17 @@ impl<'a> Examined<'a> {
     #[must_use]
     pub fn rights(&self) -> Rights {
         self.rights
+    }
+
+    /// What the request writes: for the editors of the vault to judge.
+    #[must_use]
+    pub fn edits(&self) -> Edits {
+        let mut edits = edits(self.stored, self.incoming);
+        let moved = edits.fields.iter().any(|field| field == "spec.keyProvider");
+        if matches!(self.need, KeyNeed::Reseal { .. }) && !moved {
+            edits.fields.push("spec.dataKey.rekey".to_owned());
+        }
+        edits
     }
 
     /// The provider that must be one for vaults of this namespace: the one that is about to wrap a
@@ -138,6 +155,7 @@ fn check_form(stored: Option<Manifest<'_>>, manifest: Manifest<'_>) -> Result<()
     vault.metadata.namespace = Some(manifest.namespace.to_owned());
     vault.metadata.name = Some(manifest.name.to_owned());
     vault.parse()?;
+    vault.spec.parse_editors()?;
     Ok(())
 }
 

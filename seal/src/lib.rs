@@ -7,8 +7,8 @@
 //!    have: see [`Wish`].
 //! 2. [`examine()`] compares the incoming manifest with the stored object and says what is needed:
 //!    which data key ([`KeyNeed`]) and which rights of the requester ([`Rights`]).
-//! 3. The caller checks the rights, and that the provider is one for this namespace
-//!    ([`Examined::judged_provider`]); [`Examined::key`] fetches the key from the caller's
+//! 3. The caller checks the rights, that the vault's editors let the requester write what he writes
+//!    ([`check_editor`]), and that the provider is one for this namespace ([`Examined::judged_provider`]); [`Examined::key`] fetches the key from the caller's
 //!    [`KeyProviders`].
 //! 4. [`Examined::seal`] answers with the [`Change`]s that make the manifest fit to be stored.
 //!
@@ -34,18 +34,22 @@
 //! * No error and no `Debug` holds a value.
 
 mod annotations;
+mod editing;
 mod entries;
 mod examine;
 mod keys;
 mod need;
+mod never;
 mod refusal;
 mod reseal;
 mod sealing;
 mod size;
 
+pub use editing::{Edits, NoEditor, check_editor, check_remover, edits};
 pub use examine::{Examined, Manifest, Rights, examine};
 pub use keys::{KeyProvider, KeyProviders, NoKey, NoRandomness, WrappedKey};
 pub use need::{KeyNeed, Wish, needs_provider};
+pub use never::never_matching;
 pub use refusal::Refusal;
 pub use sealing::{Change, OpenedKey};
 

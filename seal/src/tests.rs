@@ -1,5 +1,6 @@
 mod annotations;
 mod brought;
+mod editing;
 mod limits;
 mod reseal;
 mod sequences;

@@ -4,8 +4,10 @@ use kube::Resource;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube::core::response::{Status, StatusCause, StatusDetails};
-use secretvault_seal::{Change, NoKey, Refusal};
+use secretvault_seal::{Change, NoEditor, NoKey, Refusal};
 
+use super::metrics::VaultOutcome;
+use crate::audit::Unrecorded;
 use crate::keys::{KeyError, NamespaceUnknown};
 
 /// Why a request is not admitted.
@@ -29,6 +31,14 @@ pub(crate) enum Denied {
     /// What decides about the key provider could not be read.
     #[error(transparent)]
     Namespace(#[from] NamespaceUnknown),
+    /// The vault has editors, and the requester is none of what he writes.
+    #[error(
+        "spec.editors does not let you {missing}: ask for a rule there, which can be about entries only, or for the verb \"manage\" on secretvaults in namespace {namespace} (the ClusterRole admin has it)"
+    )]
+    NoEditor {
+        missing: NoEditor,
+        namespace: String,
+    },
     /// The key provider is not for this namespace.
     #[error(
         "spec.keyProvider: KeyProvider {provider} may not wrap the data keys of vaults in namespace {namespace} (its spec.allowedNamespaces): name another one in spec.keyProvider, or ask who administers the cluster to allow the namespace"
@@ -40,6 +50,9 @@ pub(crate) enum Denied {
     /// Something that was asked did not answer in time.
     #[error("sealing took too long: the API server or a key provider is slow; try again")]
     TooLate,
+    /// Nothing is stored that is not in the audit log.
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
     /// The patch could not be built.
     #[error("the sealed manifest could not be written")]
     Unwritable,
@@ -58,26 +71,29 @@ impl Denied {
     /// The HTTP status and the Kubernetes reason (`metav1.StatusReason`) of the answer.
     fn code(&self) -> (u16, &'static str) {
         match self {
-            Self::CannotAsk { .. } | Self::Key(_) | Self::Namespace(_) | Self::TooLate => {
-                (503, "ServiceUnavailable")
-            }
-            Self::Forbidden { .. } => (403, "Forbidden"),
+            Self::CannotAsk { .. }
+            | Self::Key(_)
+            | Self::Namespace(_)
+            | Self::TooLate
+            | Self::Unrecorded(_) => (503, "ServiceUnavailable"),
+            Self::Forbidden { .. } | Self::NoEditor { .. } => (403, "Forbidden"),
             Self::NotAllowed { .. } | Self::Refused(_) => (422, "Invalid"),
             Self::Unwritable => (500, "InternalError"),
         }
     }
 
-    /// The metric label.
-    pub(crate) fn label(&self) -> &'static str {
+    /// As it is counted, and logged.
+    pub(crate) fn outcome(&self) -> VaultOutcome {
         match self {
-            Self::CannotAsk { .. } => "cannot_ask",
-            Self::Forbidden { .. } => "forbidden",
-            Self::Key(_) => "no_key",
-            Self::Namespace(_) => "cannot_ask",
-            Self::NotAllowed { .. } => "not_allowed",
-            Self::Refused(_) => "refused",
-            Self::TooLate => "too_late",
-            Self::Unwritable => "unwritable",
+            Self::CannotAsk { .. } | Self::Namespace(_) => VaultOutcome::CannotAsk,
+            Self::Forbidden { .. } => VaultOutcome::Forbidden,
+            Self::Key(_) => VaultOutcome::NoKey,
+            Self::NoEditor { .. } => VaultOutcome::NoEditor,
+            Self::NotAllowed { .. } => VaultOutcome::NotAllowed,
+            Self::Refused(_) => VaultOutcome::Refused,
+            Self::TooLate => VaultOutcome::TooLate,
+            Self::Unrecorded(_) => VaultOutcome::Unrecorded,
+            Self::Unwritable => VaultOutcome::Unwritable,
         }
     }
 }
@@ -113,7 +129,9 @@ fn deny(
         | Denied::Forbidden { .. }
         | Denied::Key(_)
         | Denied::Namespace(_)
+        | Denied::NoEditor { .. }
         | Denied::TooLate
+        | Denied::Unrecorded(_)
         | Denied::Unwritable => return refuse(response, denied.code(), &denied.to_string()),
     };
     invalid(request, response, field, &denied.to_string())

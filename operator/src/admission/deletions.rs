@@ -8,29 +8,35 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use serde_json::Value;
 
+use super::audited;
 use super::metrics::WebhookMetrics;
+use crate::audit::Audit;
 use crate::words::{listed, shortened};
 
 /// The webhook for deletions.
 #[derive(Clone, Debug)]
 pub struct DeletionWebhook {
+    audit: Audit,
     metrics: WebhookMetrics,
 }
 
 impl DeletionWebhook {
-    /// A webhook that counts.
+    /// A webhook that counts, and records who deletes what.
     #[must_use]
-    pub fn new(metrics: WebhookMetrics) -> Self {
-        Self { metrics }
+    pub fn new(audit: Audit, metrics: WebhookMetrics) -> Self {
+        Self { audit, metrics }
     }
 
     /// Reviews one request.
-    pub(crate) fn review(&self, review: AdmissionReview<DynamicObject>) -> AdmissionResponse {
+    pub(crate) async fn review(&self, review: AdmissionReview<DynamicObject>) -> AdmissionResponse {
         let request: AdmissionRequest<DynamicObject> = match review.try_into() {
             Ok(request) => request,
             Err(_) => return AdmissionResponse::invalid("the review holds no request"),
         };
         self.metrics.count_deletion();
+        if !is_judged(&request) {
+            self.audit.note(audited::deletion(&request, Ok(()))).await;
+        }
         let mut response = AdmissionResponse::from(&request);
         if let (Operation::Delete, Some(vault)) = (&request.operation, &request.old_object) {
             let warning = Use::of(vault).map(|it| shortened(it.to_string(), LONGEST));
@@ -38,6 +44,17 @@ impl DeletionWebhook {
         }
         response
     }
+}
+
+/// Whether the webhook for removals is asked too, which says in the audit log how it ends.
+fn is_judged(request: &AdmissionRequest<DynamicObject>) -> bool {
+    let spec = request
+        .old_object
+        .as_ref()
+        .and_then(|vault| vault.data.get("spec"));
+    let editors = spec.and_then(|spec| spec.get("editors"));
+    let user = request.user_info.username.as_deref().unwrap_or_default();
+    editors.is_some_and(|editors| !editors.is_null()) && !CLEARING.contains(&user)
 }
 
 /// A vault that is in use.
@@ -93,6 +110,12 @@ impl fmt::Display for Use<'_> {
     }
 }
 
+/// Who clears namespaces, and what has lost its owner: the chart does not ask about them there.
+const CLEARING: [&str; 3] = [
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:kube-controller-manager",
+];
 const LONGEST: usize = 256;
 
 #[cfg(test)]
@@ -100,8 +123,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::audit::memory::Memory;
 
-    fn warning(mut vault: Value) -> Option<String> {
+    async fn warning(mut vault: Value) -> Option<String> {
         vault["metadata"] = json!({"namespace": "shop", "name": "app"});
         let review = json!({
             "apiVersion": "admission.k8s.io/v1",
@@ -117,8 +141,11 @@ mod tests {
                 "oldObject": vault,
             },
         });
-        let webhook = DeletionWebhook::new(WebhookMetrics::default());
-        let response = webhook.review(serde_json::from_value(review).unwrap());
+        let audit = Memory::default().audit();
+        let webhook = DeletionWebhook::new(audit, WebhookMetrics::default());
+        let response = webhook
+            .review(serde_json::from_value(review).unwrap())
+            .await;
         assert!(response.allowed);
         response.warnings.map(|lines| lines.join("\n"))
     }
@@ -131,36 +158,36 @@ mod tests {
         json!({"status": {"consumers": consumers, "consumerCount": by.len()}})
     }
 
-    #[test]
-    fn who_deletes_a_vault_in_use_learns_who_uses_it_and_what_becomes_of_the_files() {
+    #[tokio::test]
+    async fn who_deletes_a_vault_in_use_learns_who_uses_it_and_what_becomes_of_the_files() {
         let expected = "vault shop/app is in use: 2 pods have it mounted, and they keep their \
                         files until they end (onDelete: Retain): shop/a, shop/b";
         assert_eq!(
-            warning(used(&["shop/a", "shop/b"])).as_deref(),
+            warning(used(&["shop/a", "shop/b"])).await.as_deref(),
             Some(expected)
         );
         let mut removed = used(&["shop/a"]);
         removed["spec"] = json!({"onDelete": "Remove"});
-        let told = warning(removed).unwrap();
+        let told = warning(removed).await.unwrap();
         assert!(
             told.contains("1 pod has it mounted, and their files go now"),
             "{told}"
         );
     }
 
-    #[test]
-    fn a_vault_that_nobody_uses_goes_without_a_word() {
-        assert_eq!(warning(used(&[])), None);
-        assert_eq!(warning(json!({})), None);
-        assert_eq!(warning(json!({"status": {"consumers": "?"}})), None);
+    #[tokio::test]
+    async fn a_vault_that_nobody_uses_goes_without_a_word() {
+        assert_eq!(warning(used(&[])).await, None);
+        assert_eq!(warning(json!({})).await, None);
+        assert_eq!(warning(json!({"status": {"consumers": "?"}})).await, None);
     }
 
-    #[test]
-    fn a_thousand_consumers_are_one_short_line() {
+    #[tokio::test]
+    async fn a_thousand_consumers_are_one_short_line() {
         let pods: Vec<String> = (0..100).map(|n| format!("shop/web-{n}")).collect();
         let mut vault = used(&pods.iter().map(String::as_str).collect::<Vec<_>>());
         vault["status"]["consumerCount"] = json!(1000);
-        let told = warning(vault).unwrap();
+        let told = warning(vault).await.unwrap();
         assert!(
             told.len() <= LONGEST && told.contains("1000 pods"),
             "{told}"

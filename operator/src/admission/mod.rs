@@ -4,6 +4,7 @@
 //!   [`secretvault_seal`]'s; here it meets the API server: the review's JSON, the requester's rights,
 //!   the key provider, and the answer.
 //! * *deletions* warns whoever deletes a vault that pods have mounted.
+//! * *removals* refuses to delete a vault to whom its editors do not let delete its entries.
 //! * *pods* makes a volume, mounts and variables of a pod's annotations: see [`PodWebhook`].
 //!
 //! # Guarantees
@@ -12,18 +13,22 @@
 //! * Without a usable key nothing is admitted that would need one.
 
 mod answer;
+mod audited;
 mod metrics;
 mod repeated;
 mod review;
 mod rights;
+mod warnings;
 
 mod deletions;
+mod removals;
 
 mod pods;
 
 pub use deletions::DeletionWebhook;
 pub use metrics::WebhookMetrics;
 pub use pods::PodWebhook;
+pub use removals::RemovalWebhook;
 pub use review::Webhook;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -43,20 +48,32 @@ pub const VAULTS_PATH: &str = "/admission/secretvaults";
 /// Where it sends their deletions.
 pub const DELETIONS_PATH: &str = "/admission/secretvaults/deletions";
 
+/// Where it sends deletions of vaults that have editors.
+pub const REMOVALS_PATH: &str = "/admission/secretvaults/removals";
+
 /// Where it sends reviews of pods.
 pub const PODS_PATH: &str = "/admission/pods";
 
 /// The webhooks as a router, to be served over TLS.
-pub fn router(vault: Webhook, deletion: DeletionWebhook, pod: PodWebhook) -> Router {
+pub fn router(
+    vault: Webhook,
+    deletion: DeletionWebhook,
+    removal: RemovalWebhook,
+    pod: PodWebhook,
+) -> Router {
     let vaults_router = Router::new()
         .route(VAULTS_PATH, post(vaults))
         .with_state(vault);
     let deletions_router = Router::new()
         .route(DELETIONS_PATH, post(deletions))
         .with_state(deletion);
+    let removals_router = Router::new()
+        .route(REMOVALS_PATH, post(removals))
+        .with_state(removal);
     let pods_router = Router::new().route(PODS_PATH, post(pods)).with_state(pod);
     vaults_router
         .merge(deletions_router)
+        .merge(removals_router)
         .merge(pods_router)
         .layer(DefaultBodyLimit::max(MAX_REVIEW_BYTES))
 }
@@ -72,7 +89,14 @@ async fn deletions(
     State(webhook): State<DeletionWebhook>,
     Json(review): Json<AdmissionReview<DynamicObject>>,
 ) -> Json<AdmissionReview<DynamicObject>> {
-    Json(webhook.review(review).into_review())
+    Json(webhook.review(review).await.into_review())
+}
+
+async fn removals(
+    State(webhook): State<RemovalWebhook>,
+    Json(review): Json<AdmissionReview<DynamicObject>>,
+) -> Json<AdmissionReview<DynamicObject>> {
+    Json(webhook.review(review).await.into_review())
 }
 
 async fn pods(

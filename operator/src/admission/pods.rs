@@ -4,40 +4,57 @@
 //! The decision is [`crate::injection`]'s; here it meets the API server.
 //!
 //! # Guarantees
-//! * It asks nobody: what it decides by is the pod and this replica's view of the vaults.
+//! * What it decides by is the pod, this replica's view of the vaults and, only where a rule may look
+//!   at them, the labels of the pod's namespace.
 //! * A vault that was applied just before its pod counts, although this replica may not have heard of
 //!   it yet: before a refusal that a vault could lift, it waits for a moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use json_patch::Patch;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::answer;
+use super::audited;
 use super::metrics::{PodOutcome, WebhookMetrics};
-use crate::injection::{Injection, Launcher, Refusal, inject};
+use super::warnings;
+use crate::audit::Audit;
+use crate::injection::{Injection, Known, Launcher, Refusal, inject, looks_at_namespace};
+use crate::keys::{NamespaceFacts, Namespaces};
 use crate::vaults::Vaults;
 use crate::words::shortened;
 
 /// The pod webhook.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PodWebhook {
     vaults: Vaults,
+    namespaces: Namespaces,
     launcher: Option<Launcher>,
+    audit: Audit,
     metrics: WebhookMetrics,
 }
 
 impl PodWebhook {
-    /// A webhook that decides by a view of the vaults. Without a launcher, pods that need one are
-    /// refused.
+    /// A webhook that decides by a view of the vaults, and asks for namespaces with `client`. Without
+    /// a launcher, pods that need one are refused.
     #[must_use]
-    pub fn new(vaults: Vaults, launcher: Option<Launcher>, metrics: WebhookMetrics) -> Self {
+    pub fn new(
+        client: Client,
+        vaults: Vaults,
+        launcher: Option<Launcher>,
+        audit: Audit,
+        metrics: WebhookMetrics,
+    ) -> Self {
         Self {
             vaults,
+            namespaces: Namespaces::new(client),
             launcher,
+            audit,
             metrics,
         }
     }
@@ -52,6 +69,11 @@ impl PodWebhook {
         let outcome = outcome(&decision);
         self.metrics.count_pod(outcome);
         record(&request, outcome, &decision);
+        if let Err(refusal) = &decision {
+            self.audit
+                .note(audited::injection(&request, outcome, refusal))
+                .await;
+        }
         respond(&request, decision)
     }
 
@@ -66,13 +88,34 @@ impl PodWebhook {
             changes.mark_unchanged();
             let fresh = self.vaults.is_fresh(Instant::now());
             let vaults = fresh.then_some(&self.vaults);
-            let decision = inject(pod, namespace, vaults, self.launcher.as_ref());
+            let facts = match vaults {
+                Some(vaults) => self.facts(pod, namespace, vaults).await,
+                None => None,
+            };
+            let known = Known {
+                vaults,
+                namespace_labels: facts.as_ref().map(|facts| &facts.labels),
+            };
+            let decision = inject(pod, namespace, known, self.launcher.as_ref());
             let behind = decision.as_ref().is_err_and(Refusal::may_be_behind);
             let changed = async { timeout_at(deadline, changes.changed()).await };
             if !behind || !matches!(changed.await, Ok(Ok(()))) {
                 return decision;
             }
         }
+    }
+
+    /// What is known of the pod's namespace, if that may matter.
+    async fn facts(
+        &self,
+        pod: &Pod,
+        namespace: &str,
+        vaults: &Vaults,
+    ) -> Option<Arc<NamespaceFacts>> {
+        if !looks_at_namespace(pod, namespace, vaults) {
+            return None;
+        }
+        self.namespaces.facts(namespace).await.ok()
     }
 }
 
@@ -109,19 +152,8 @@ fn respond(
             Err(_) => return answer::unavailable(response, "the patch could not be written"),
         }
     };
-    response.warnings = Some(warnings(injection.warnings)).filter(|it| !it.is_empty());
+    response.warnings = warnings::passed_on(injection.warnings);
     response
-}
-
-/// As many and as long as the API server passes on.
-fn warnings(mut warnings: Vec<String>) -> Vec<String> {
-    let more = warnings.len().saturating_sub(MOST_WARNINGS);
-    warnings.truncate(MOST_WARNINGS);
-    if more > 0 {
-        warnings.push(format!("and {more} more"));
-    }
-    let lines = warnings.into_iter();
-    lines.map(|line| shortened(line, LONGEST_WARNING)).collect()
 }
 
 /// Names only: what is in the pod is its author's.
@@ -148,7 +180,7 @@ fn record(
             }
         }
         Err(refusal) => {
-            let reason = shortened(refusal.to_string(), LONGEST_WARNING);
+            let reason = shortened(refusal.to_string(), LONGEST_REASON);
             warn!(namespace, pod, user, dry_run, reason, "pod refused");
         }
     }
@@ -157,9 +189,8 @@ fn record(
 /// How long a refusal waits for a vault that may have been applied just now.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// The API server cuts warnings beyond 256 bytes, and drops all beyond 4096 together.
-const LONGEST_WARNING: usize = 256;
-const MOST_WARNINGS: usize = 10;
+/// How much of a refusal is logged.
+const LONGEST_REASON: usize = 256;
 
 #[cfg(test)]
 mod tests;

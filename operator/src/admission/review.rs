@@ -1,20 +1,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::Client;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
-use secretvault_seal::{Change, Examined, Manifest, Wish, examine, needs_provider};
+use secretvault_seal::{
+    Change, Edits, Examined, Manifest, Wish, check_editor, examine, needs_provider,
+};
 use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{info, warn};
 use zeroize::Zeroize;
 
 use super::answer::{Denied, answer};
-use super::metrics::WebhookMetrics;
+use super::audited;
+use super::metrics::{VaultOutcome, WebhookMetrics};
 use super::repeated;
 use super::rights::{Requester, check};
+use super::warnings;
+use crate::audit::Audit;
 use crate::keys::{Namespaces, Providers};
 
 /// The vault webhook.
@@ -25,18 +31,25 @@ pub struct Webhook {
     namespaces: Namespaces,
     /// The user name that the operator itself has at the API server.
     operator: Option<String>,
+    audit: Audit,
     metrics: WebhookMetrics,
 }
 
 impl Webhook {
     /// A webhook that asks for rights and namespaces with `client` and for keys at `providers`.
     #[must_use]
-    pub fn new(client: Client, providers: Providers, metrics: WebhookMetrics) -> Self {
+    pub fn new(
+        client: Client,
+        providers: Providers,
+        audit: Audit,
+        metrics: WebhookMetrics,
+    ) -> Self {
         Self {
             namespaces: Namespaces::new(client.clone()),
             client,
             providers,
             operator: None,
+            audit,
             metrics,
         }
     }
@@ -55,12 +68,20 @@ impl Webhook {
             Ok(request) => request,
             Err(_) => return AdmissionResponse::invalid("the review holds no request"),
         };
-        let mut decision = self.decide(&request).await;
-        self.record(&request, &decision);
+        let asked = audited::asked(&request);
+        let mut decision = self.metrics.sealing(self.decide(&request).boxed()).await;
         if let Ok(changes) = &mut decision {
             changes.extend(put_managers_back(&mut request, changes));
         }
-        let response = answer(&request, &decision);
+        let record = audited::admission(&request, asked, &decision);
+        if let Err(unrecorded) = self.audit.must(record).await {
+            decision = Err(unrecorded.into());
+        }
+        self.record(&request, &decision);
+        let mut response = answer(&request, &decision);
+        if decision.is_ok() {
+            response.warnings = request.object.as_ref().and_then(warnings::of_vault);
+        }
         wipe(&mut request);
         response
     }
@@ -79,7 +100,8 @@ impl Webhook {
         let stored = stored
             .as_ref()
             .map(|stored| stored.manifest(namespace, &request.name));
-        in_time(self.seal(request, stored, incoming)).await
+        // In a box: it is large, and would be moved from hand to hand.
+        in_time(self.seal(request, stored, incoming).boxed()).await
     }
 
     async fn seal(
@@ -102,10 +124,15 @@ impl Webhook {
             namespace: incoming.namespace,
             vault: incoming.name,
         };
+        let judged = stored.filter(|_| !wish.by_operator);
+        let no_editor = judged.and_then(|stored| {
+            let edits = editing(request, examined.edits());
+            check_editor(stored, edits, &requester.editor()).err()
+        });
         // Side by side, for the sake of the deadline: of a key that is opened for somebody who
         // lacks the right, nothing comes out.
         let (rights, key) = tokio::join!(
-            check(&self.client, &requester, examined.rights()),
+            check(&self.client, &requester, examined.rights(), no_editor),
             examined.key(&self.providers)
         );
         rights?;
@@ -161,7 +188,7 @@ impl Webhook {
         let dry_run = request.dry_run;
         match decision {
             Ok(changes) => {
-                self.metrics.count_vault("admitted");
+                self.metrics.count_vault(VaultOutcome::Admitted);
                 info!(
                     namespace,
                     vault,
@@ -172,13 +199,13 @@ impl Webhook {
                 );
             }
             Err(denied) => {
-                self.metrics.count_vault(denied.label());
+                self.metrics.count_vault(denied.outcome());
                 warn!(
                     namespace,
                     vault,
                     user,
                     dry_run,
-                    reason = denied.label(),
+                    reason = ?denied.outcome(),
                     "vault refused"
                 );
             }
@@ -186,20 +213,34 @@ impl Webhook {
     }
 }
 
+/// Whoever gives a vault an owner that is not there has the cluster delete it.
+fn editing(request: &AdmissionRequest<DynamicObject>, mut edits: Edits) -> Edits {
+    let owners = |object: &Option<DynamicObject>| {
+        let owners = object.as_ref()?.metadata.owner_references.clone();
+        owners.filter(|owners| !owners.is_empty())
+    };
+    if owners(&request.object) != owners(&request.old_object) {
+        edits.fields.push("metadata.ownerReferences".to_owned());
+    }
+    edits
+}
+
 /// Answers while the API server still waits for an answer.
-async fn in_time<T>(decision: impl Future<Output = Result<T, Denied>>) -> Result<T, Denied> {
+pub(super) async fn in_time<T>(
+    decision: impl Future<Output = Result<T, Denied>>,
+) -> Result<T, Denied> {
     let decided = timeout(DEADLINE, decision).await;
     decided.unwrap_or(Err(Denied::TooLate))
 }
 
 /// The parts of a reviewed object that sealing looks at.
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     annotations: std::borrow::Cow<'a, BTreeMap<String, String>>,
     spec: &'a Value,
 }
 
 impl<'a> Seen<'a> {
-    fn new(object: &'a DynamicObject) -> Self {
+    pub(super) fn new(object: &'a DynamicObject) -> Self {
         let annotations = object.metadata.annotations.as_ref();
         Self {
             annotations: annotations.map_or_else(Default::default, std::borrow::Cow::Borrowed),
@@ -207,7 +248,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    fn manifest<'b>(&'b self, namespace: &'b str, name: &'b str) -> Manifest<'b> {
+    pub(super) fn manifest<'b>(&'b self, namespace: &'b str, name: &'b str) -> Manifest<'b> {
         Manifest {
             namespace,
             name,

@@ -7,7 +7,8 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::PostParams;
 use kube::{Api, Client};
 use secretvault_crds::api::{GROUP, VERB_MANAGE, VERB_RESTORE, VERSION};
-use secretvault_seal::Rights;
+use secretvault_seal::{NoEditor, Rights};
+use secretvault_vault::Editor;
 
 use super::answer::Denied;
 
@@ -21,39 +22,68 @@ pub(crate) struct Requester<'a> {
     pub(crate) vault: &'a str,
 }
 
-/// Checks, as the requester, the rights that the manifest needs beyond create and update.
+impl Requester<'_> {
+    /// The requester as the vault's editors know him.
+    pub(crate) fn editor(&self) -> Editor {
+        Editor {
+            user: self.user.username.clone().unwrap_or_default(),
+            groups: self.user.groups.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What the requester is told if he lacks `manage`, where the vault's editors do not let him.
+    pub(crate) fn no_editor(&self, missing: NoEditor) -> Denied {
+        Denied::NoEditor {
+            missing,
+            namespace: self.namespace.to_owned(),
+        }
+    }
+
+    fn forbidden(&self, verb: &'static str, what: &'static str) -> Denied {
+        Denied::Forbidden {
+            verb,
+            what,
+            namespace: self.namespace.to_owned(),
+        }
+    }
+}
+
+/// Checks, as the requester, the rights that the manifest needs beyond create and update. `no_editor`
+/// is what else only `manage` allows.
 pub(crate) async fn check(
     client: &Client,
     requester: &Requester<'_>,
     rights: Rights,
+    no_editor: Option<NoEditor>,
 ) -> Result<(), Denied> {
-    let needed = [
-        (
-            rights.manage,
-            VERB_MANAGE,
-            "changing spec.access of an existing vault",
-        ),
-        (
-            rights.restore,
-            VERB_RESTORE,
-            "bringing in an envelope or data key that is not the stored one",
-        ),
-    ];
-    let needed = needed.into_iter().filter(|(needed, ..)| *needed);
+    let who_may = "changing spec.access or spec.editors of an existing vault";
+    let manage = rights
+        .manage
+        .then(|| requester.forbidden(VERB_MANAGE, who_may))
+        .or_else(|| Some(requester.no_editor(no_editor?)));
+    let foreign = "bringing in an envelope or data key that is not the stored one";
+    let restore = rights
+        .restore
+        .then(|| requester.forbidden(VERB_RESTORE, foreign));
     // At once, for the sake of the webhook's deadline.
-    let answers =
-        needed.map(
-            async |(_, verb, what)| match allowed(client, requester, verb).await? {
-                true => Ok(()),
-                false => Err(Denied::Forbidden {
-                    verb,
-                    what,
-                    namespace: requester.namespace.to_owned(),
-                }),
-            },
-        );
-    let answers = futures::future::join_all(answers).await;
-    answers.into_iter().collect()
+    let (manage, restore) = tokio::join!(
+        unless_allowed(client, requester, VERB_MANAGE, manage),
+        unless_allowed(client, requester, VERB_RESTORE, restore),
+    );
+    manage.and(restore)
+}
+
+/// Answers with `denied`, if there is such an answer and the requester lacks the verb.
+pub(crate) async fn unless_allowed(
+    client: &Client,
+    requester: &Requester<'_>,
+    verb: &'static str,
+    denied: Option<Denied>,
+) -> Result<(), Denied> {
+    match denied {
+        Some(denied) if !allowed(client, requester, verb).await? => Err(denied),
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn allowed(

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::api::core::v1::Pod;
 use secretvault_vault::{
     FilePath, Held, ItemPattern, PlaceholderError, Plan, PodFacts, Request, Subject, VaultRef,
-    plan, resolve_items,
+    needs_namespace_labels, plan, resolve_items,
 };
 
 use super::{annotations::Annotations, nearest::did_you_mean, refusal::Refusal};
@@ -23,6 +23,15 @@ pub(super) struct Wanted {
     subject: Subject,
     /// Whether everything that the items speak of is known.
     complete: bool,
+}
+
+/// What is known where a pod is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
+    /// The vaults, if this replica knows which there are.
+    pub(crate) vaults: Option<&'a Vaults>,
+    /// The labels of the pod's namespace, if they could be read.
+    pub(crate) namespace_labels: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Which files there will be.
@@ -53,23 +62,42 @@ impl Wanted {
         })
     }
 
-    /// The files, by what this replica sees. Without vaults it cannot tell.
-    pub(super) fn files(&self, vaults: Option<&Vaults>) -> Files {
+    /// The files, by what is known. Without vaults nobody can tell, nor without the labels of the
+    /// namespace if a rule looks at them.
+    pub(super) fn files(&self, known: Known<'_>) -> Files {
         if !self.complete {
             return Files::Nameless;
         }
-        let Some(snapshot) = vaults.and_then(|vaults| self.snapshot(vaults)) else {
+        let Some(snapshot) = known.vaults.and_then(|vaults| self.snapshot(vaults)) else {
             return Files::Unseen;
         };
+        let mut subject = self.subject.clone();
+        match known.namespace_labels {
+            None if self.needs_namespace_labels(&snapshot) => return Files::Unseen,
+            None => {}
+            Some(labels) => subject.namespace_labels.clone_from(labels),
+        }
         let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
-        match plan(&self.request, &self.subject, seen, &Held::default()) {
+        match plan(&self.request, &subject, seen, &Held::default()) {
             Ok(plan) => Files::Planned(plan),
             Err(refusal) => Files::Awaited(refusal),
         }
     }
 
+    /// Whether the files may depend on the labels of the pod's namespace.
+    pub(super) fn looks_at_namespace(&self, vaults: &Vaults) -> bool {
+        let snapshot = self.snapshot(vaults);
+        snapshot.is_some_and(|snapshot| self.needs_namespace_labels(&snapshot))
+    }
+
+    fn needs_namespace_labels(&self, snapshot: &Snapshot) -> bool {
+        let vaults = self.request.vaults.iter().map(|vault| &vault.reference);
+        let seen = |vault: &VaultRef| snapshot.get(vault).map(|seen| &seen.vault);
+        needs_namespace_labels(&self.subject.namespace, vaults, seen)
+    }
+
     /// The vaults as of now; none if one is there that this version cannot read.
-    fn snapshot(&self, vaults: &Vaults) -> Option<BTreeMap<VaultRef, Arc<SeenVault>>> {
+    fn snapshot(&self, vaults: &Vaults) -> Option<Snapshot> {
         let mut snapshot = BTreeMap::new();
         for wanted in &self.request.vaults {
             match vaults.seen(&wanted.reference) {
@@ -94,6 +122,8 @@ impl Wanted {
         !plan.lacking.is_empty() || paths.any(|optional| optional == *path)
     }
 }
+
+type Snapshot = BTreeMap<VaultRef, Arc<SeenVault>>;
 
 impl Files {
     /// Checks what the variables lead to, and gives the files that they are made of.
@@ -174,6 +204,7 @@ fn subject(pod: &Pod, namespace: &str) -> Subject {
             .unwrap_or("default")
             .to_owned(),
         labels: pod.metadata.labels.clone().unwrap_or_default(),
+        ..Subject::default()
     }
 }
 

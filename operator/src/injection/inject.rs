@@ -10,7 +10,7 @@ use super::{
     VOLUME,
     annotations::Annotations,
     containers::{self, INIT_CONTAINERS, Place},
-    files::Wanted,
+    files::{Known, Wanted},
     launcher::{self, Launcher},
     mount_path::MountPath,
     patch::Patch,
@@ -29,15 +29,15 @@ pub(crate) struct Injection {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Decides about a pod that is to be created in `namespace`. Without `vaults` this replica does not
-/// know which there are; without a launcher nobody said where it comes from.
+/// Decides about a pod that is to be created in `namespace`. Without a launcher nobody said where it
+/// comes from.
 ///
 /// # Errors
 /// The pod cannot be as its annotations say.
 pub(crate) fn inject(
     pod: &Pod,
     namespace: &str,
-    vaults: Option<&Vaults>,
+    known: Known<'_>,
     launcher: Option<&Launcher>,
 ) -> Result<Injection, Refusal> {
     let asked = match &pod.metadata.annotations {
@@ -49,7 +49,7 @@ pub(crate) fn inject(
     }
     check_kind(pod)?;
     let wanted = Wanted::parse(&asked, pod, namespace)?;
-    let files = wanted.files(vaults);
+    let files = wanted.files(known);
     let variables = Variables::of(&asked, files.for_variables(&asked, &wanted)?)?;
     let mut work = Work {
         pod,
@@ -63,6 +63,15 @@ pub(crate) fn inject(
         patch: work.patch.into_operations(),
         warnings: work.warnings,
     })
+}
+
+/// Whether the labels of the pod's namespace may take part in the decision.
+pub(crate) fn looks_at_namespace(pod: &Pod, namespace: &str, vaults: &Vaults) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    let asked = annotations.and_then(|annotations| Annotations::parse(annotations).ok());
+    let asked = asked.filter(|asked| !asked.attributes.is_empty());
+    let wanted = asked.and_then(|asked| Wanted::parse(&asked, pod, namespace).ok());
+    wanted.is_some_and(|wanted| wanted.looks_at_namespace(vaults))
 }
 
 /// # Errors

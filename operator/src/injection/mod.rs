@@ -42,7 +42,8 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use inject::{Injection, inject};
+pub(crate) use files::Known;
+pub(crate) use inject::{Injection, inject, looks_at_namespace};
 pub use launcher::Launcher;
 pub(crate) use refusal::Refusal;
 

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::memory::Memory;
 use crate::config::PullPolicy;
+use crate::keys::fake::ApiServer;
 
 fn vault(entry: &str) -> secretvault_crds::SecretVault {
     serde_json::from_value(json!({
@@ -40,7 +42,14 @@ fn webhook(vaults: Vaults) -> PodWebhook {
         image: "launcher:1".to_owned(),
         pull_policy: PullPolicy::IfNotPresent,
     };
-    PodWebhook::new(vaults, Some(launcher), WebhookMetrics::default())
+    let client = ApiServer::new().client();
+    PodWebhook::new(
+        client,
+        vaults,
+        Some(launcher),
+        Memory::default().audit(),
+        WebhookMetrics::default(),
+    )
 }
 
 fn annotated() -> Value {
@@ -95,12 +104,32 @@ async fn a_replica_that_cannot_tell_says_try_again() {
     assert_eq!(webhook.metrics.pods(PodOutcome::Unavailable), 1);
 }
 
-#[test]
-fn warnings_are_few_and_short() {
-    let many = vec!["x".repeat(1000); 30];
-    let passed_on = warnings(many);
-    assert_eq!(passed_on.len(), MOST_WARNINGS + 1);
-    assert_eq!(passed_on[MOST_WARNINGS], "and 20 more");
-    let length: usize = passed_on.iter().map(String::len).sum();
-    assert!(length < 4096 && passed_on.iter().all(|it| it.len() <= LONGEST_WARNING));
+#[tokio::test]
+async fn a_namespace_is_asked_for_where_a_rule_may_look_at_its_labels_and_nowhere_else() {
+    let server = ApiServer::new();
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "shop", "labels": {"team": "blue"}},
+    });
+    server.set("/api/v1/namespaces/shop", namespace);
+    let mut selecting = vault("db");
+    let rule = json!([{"namespaces": {"selector": {"matchLabels": {"team": "blue"}}}}]);
+    selecting.spec.access = serde_json::from_value(rule).unwrap();
+    for (vault, asked) in [(vault("db"), 0), (selecting, 1)] {
+        let metrics = WebhookMetrics::default();
+        let webhook = PodWebhook::new(
+            server.client(),
+            Vaults::of([vault]),
+            None,
+            Memory::default().audit(),
+            metrics,
+        );
+        let response = webhook.review(review(&annotated())).await;
+        assert!(response.allowed, "{}", response.result.message);
+        assert_eq!(response.warnings, None);
+        assert_eq!(server.arrived(), asked);
+        let plain = webhook.review(review(&json!({}))).await;
+        assert!(plain.allowed);
+        assert_eq!(server.arrived(), asked);
+    }
 }

@@ -1,5 +1,7 @@
 //! Requests as the API server sends them, answered with key providers in memory.
 
+mod audited;
+mod editors;
 mod scene;
 
 use http::StatusCode;
@@ -260,4 +262,24 @@ async fn a_decision_that_takes_too_long_is_a_refusal_in_time() {
     let decided = in_time(std::future::pending::<Result<(), Denied>>()).await;
     assert!(matches!(decided, Err(Denied::TooLate)));
     assert!(asked.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_can_never_match_is_admitted_with_a_warning() {
+    let scene = Scene::new();
+    let mut spec = plain();
+    spec["access"] = json!([{"serviceAccounts": ["web"]}, {"entries": ["no/*"]}]);
+    let (response, _) = scene.review(USER, None, &spec).await;
+    assert!(response.allowed);
+    let words = "spec.access[1].entries: no entry of this vault is covered, so this rule allows \
+                 nothing";
+    assert_eq!(response.warnings, Some(vec![words.to_owned()]));
+    spec["access"][1]["entries"] = json!(["**"]);
+    let (response, stored) = scene.review(USER, None, &spec).await;
+    assert!(response.allowed && response.warnings.is_none());
+    // What is refused is not advised upon.
+    spec["access"][1]["entries"] = json!(["no/*"]);
+    scene.allow(false);
+    let (response, _) = scene.review(USER, Some(&stored), &spec).await;
+    assert!(!response.allowed && response.warnings.is_none());
 }

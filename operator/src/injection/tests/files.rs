@@ -107,6 +107,37 @@ fn a_replica_that_cannot_tell_admits_what_does_not_depend_on_it() {
     assert!(every.is_passing(), "{every}");
 }
 
+/// A scene in which the vault is for namespaces of the team `blue`.
+fn selecting(labels: Option<&[(&str, &str)]>) -> Scene {
+    let mut app = vault("shop", "app", &["db/password"]);
+    let rule = json!([{"namespaces": {"selector": {"matchLabels": {"team": "blue"}}}}]);
+    app.spec.access = serde_json::from_value(rule).unwrap();
+    let mut scene = Scene::with([app]);
+    scene.namespace_labels = labels.map(|labels| {
+        let labels = labels.iter();
+        let labels = labels.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        labels.collect()
+    });
+    scene
+}
+
+#[test]
+fn rules_that_select_namespaces_are_judged_by_the_labels_of_the_pods_own() {
+    let every = pod(&[("file-env", "true")]);
+    let injected = selecting(Some(&[("team", "blue")])).injected(&every);
+    assert_eq!(
+        variables(&injected),
+        ["DB_PASSWORD_FILE=/run/secrets/db/password"]
+    );
+    let refusal = selecting(Some(&[("team", "red")])).refusal(&every);
+    assert!(refusal.contains("its access has no rule"), "{refusal}");
+    let unknown = selecting(None);
+    let every = unknown.patched(&every).unwrap_err();
+    assert!(every.is_passing(), "{every}");
+    let (_, warnings) = unknown.admitted(&pod(&[("env-file", "PW=whatever")]));
+    assert_eq!(warnings, [""; 0]);
+}
+
 #[test]
 fn a_vault_that_cannot_be_read_is_not_said_to_be_missing() {
     let scene = Scene::with([]);

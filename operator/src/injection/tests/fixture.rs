@@ -1,12 +1,15 @@
 //! A pod, a vault, and what becomes of the pod.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
 use secretvault_crds::SecretVault;
+use secretvault_vault::labels_of_name;
 use serde_json::{Value, json};
 
 use crate::{
     config::PullPolicy,
-    injection::{Launcher, Refusal, inject},
+    injection::{Known, Launcher, Refusal, inject},
     vaults::Vaults,
 };
 
@@ -42,6 +45,7 @@ pub(super) fn vault(namespace: &str, name: &str, entries: &[&str]) -> SecretVaul
 /// What a webhook knows.
 pub(super) struct Scene {
     pub(super) vaults: Option<Vaults>,
+    pub(super) namespace_labels: Option<BTreeMap<String, String>>,
     pub(super) launcher: Option<Launcher>,
 }
 
@@ -54,6 +58,7 @@ impl Scene {
     pub(super) fn with<const N: usize>(vaults: [SecretVault; N]) -> Self {
         Self {
             vaults: Some(Vaults::of(vaults)),
+            namespace_labels: Some(labels_of_name("shop")),
             launcher: Some(Launcher {
                 image: "launcher:1".to_owned(),
                 pull_policy: PullPolicy::IfNotPresent,
@@ -84,7 +89,11 @@ impl Scene {
 
     pub(super) fn patched(&self, pod: &Value) -> Result<(Value, Vec<String>), Refusal> {
         let typed: Pod = serde_json::from_value(pod.clone()).unwrap();
-        let decision = inject(&typed, "shop", self.vaults.as_ref(), self.launcher.as_ref())?;
+        let known = Known {
+            vaults: self.vaults.as_ref(),
+            namespace_labels: self.namespace_labels.as_ref(),
+        };
+        let decision = inject(&typed, "shop", known, self.launcher.as_ref())?;
         let mut pod = pod.clone();
         json_patch::patch(&mut pod, &decision.patch).unwrap();
         Ok((pod, decision.warnings))

@@ -11,6 +11,7 @@ use secretvault_keyring::Keyring;
 use serde_json::{Value, json};
 
 use crate::admission::{Webhook, WebhookMetrics};
+use crate::audit::memory::Memory;
 use crate::keys::fake::ApiServer;
 use crate::keys::{Policy, Provider, Providers, Source};
 
@@ -22,6 +23,7 @@ pub(super) const RIGHTS: &str = "/apis/authorization.k8s.io/v1/subjectaccessrevi
 pub(super) struct Scene {
     pub(super) server: ApiServer,
     pub(super) providers: Providers,
+    pub(super) log: Memory,
 }
 
 impl Scene {
@@ -29,6 +31,7 @@ impl Scene {
         let scene = Self {
             server: ApiServer::new(),
             providers: Providers::new(),
+            log: Memory::default(),
         };
         scene.namespace(&json!({}));
         scene.allow(true);
@@ -69,7 +72,8 @@ impl Scene {
 
     pub(super) fn webhook(&self) -> Webhook {
         let metrics = WebhookMetrics::default();
-        Webhook::new(self.server.client(), self.providers.clone(), metrics)
+        let (client, providers) = (self.server.client(), self.providers.clone());
+        Webhook::new(client, providers, self.log.audit(), metrics)
     }
 
     pub(super) async fn review(
