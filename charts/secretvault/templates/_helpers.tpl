@@ -23,6 +23,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 
 {{/*
+Labels of an object that Prometheus or Grafana finds by its labels.
+Called with (dict "part" "operator" "root" $).
+*/}}
+{{- define "secretvault.monitoringLabels" -}}
+{{ include "secretvault.labels" . }}
+{{- with .root.Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/*
 Labels of a part's pods: without versions, so that a chart that changes nothing restarts nothing.
 Called with (dict "part" "operator" "labels" .Values.operator.podLabels "root" $).
 */}}

@@ -6,6 +6,7 @@
 
 mod fault;
 mod local;
+mod metrics;
 mod namespaces;
 mod policy;
 mod provider;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep};
 
 pub use fault::{KeyError, KeyFault, ProviderFault};
 pub use local::Source;
+pub use metrics::KeyMetrics;
 pub use namespaces::{NamespaceUnknown, Namespaces};
 pub use policy::{NamespaceFacts, Policy};
 pub use provider::{Found, KeyInfo, Opened, Provider};
@@ -40,6 +42,7 @@ pub type State = Result<Arc<Provider>, ProviderFault>;
 /// The providers by name. Cheap to clone; all clones show the same view.
 #[derive(Clone, Default)]
 pub struct Providers {
+    metrics: KeyMetrics,
     rounds: Arc<Rounds>,
     by_name: Arc<ArcSwap<HashMap<String, Entry>>>,
     changes: Arc<watch_channel::Sender<u64>>,
@@ -81,6 +84,15 @@ impl Providers {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty view of providers whose calls are counted there.
+    #[must_use]
+    pub fn counted_by(metrics: KeyMetrics) -> Self {
+        Self {
+            metrics,
+            ..Self::default()
+        }
     }
 
     /// Replaces what is known of one provider, and leaves its policy.
@@ -160,6 +172,16 @@ impl Providers {
     /// # Errors
     /// [`KeyError`] if the provider cannot unwrap it now, or it is not this vault's.
     pub async fn open(
+        &self,
+        namespace: &str,
+        vault: &str,
+        data_key: &DataKey,
+    ) -> Result<Opened, KeyError> {
+        let opening = self.open_uncounted(namespace, vault, data_key);
+        self.metrics.opening(opening).await
+    }
+
+    async fn open_uncounted(
         &self,
         namespace: &str,
         vault: &str,

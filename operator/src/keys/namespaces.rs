@@ -1,4 +1,4 @@
-//! What is known of namespaces where that decides about keys.
+//! What is known of namespaces where that decides about keys, or about who may have what.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,8 +6,9 @@ use secretvault_envelope::{Dek, DekId, VaultBinding};
 use secretvault_keyring::{KeyId, Keyring};
 use secretvault_seal::{KeyProvider, KeyProviders, WrappedKey};
 
+use super::metrics::Operation;
 use super::transit::{CallError, Surroundings, Transit};
-use super::{KeyError, ProviderFault, Providers, local::Source};
+use super::{KeyError, KeyMetrics, ProviderFault, Providers, local::Source};
 
 /// A usable key provider.
 pub struct Provider {
@@ -20,6 +21,7 @@ enum Backend {
     Local {
         keyring: Keyring,
         source: Source,
+        metrics: KeyMetrics,
     },
     Transit {
         transit: Arc<Transit>,
@@ -33,8 +35,21 @@ impl Provider {
     pub fn local(name: &str, keyring: Keyring, source: Source) -> Self {
         Self {
             name: name.to_owned(),
-            backend: Backend::Local { keyring, source },
+            backend: Backend::Local {
+                keyring,
+                source,
+                metrics: KeyMetrics::default(),
+            },
         }
+    }
+
+    /// The same provider, counted there.
+    #[must_use]
+    pub(super) fn counted_by(mut self, by: &KeyMetrics) -> Self {
+        if let Backend::Local { metrics, .. } = &mut self.backend {
+            metrics.clone_from(by);
+        }
+        self
     }
 
     /// A provider over a Transit key: one that has not asked its server yet, or the old one where
@@ -96,8 +111,11 @@ impl Provider {
         dek: &Dek,
     ) -> Result<WrappedKey, KeyError> {
         match &self.backend {
-            Backend::Local { keyring, .. } => {
-                let wrapped = keyring.wrap_data_key(vault, id, dek)?;
+            Backend::Local {
+                keyring, metrics, ..
+            } => {
+                let wrap = || keyring.wrap_data_key(vault, id, dek);
+                let wrapped = metrics.local(Operation::Encrypt, wrap)?;
                 Ok(WrappedKey {
                     key_id: wrapped.key_id.to_string(),
                     wrapped: wrapped.wrapped,
@@ -126,9 +144,13 @@ impl Provider {
             ..
         } = data_key;
         match &self.backend {
-            Backend::Local { keyring, .. } => keyring
-                .unwrap_data_key(vault, id, key_id, wrapped)
-                .map_err(|error| KeyError::from_unwrap(&self.name, error)),
+            Backend::Local {
+                keyring, metrics, ..
+            } => {
+                let unwrap = || keyring.unwrap_data_key(vault, id, key_id, wrapped);
+                let unwrapped = metrics.local(Operation::Decrypt, unwrap);
+                unwrapped.map_err(|error| KeyError::from_unwrap(&self.name, error))
+            }
             Backend::Transit { transit, .. } => {
                 let dek = transit.unwrap(vault, data_key).await;
                 dek.map_err(|error| self.transit_error(error, key_id))

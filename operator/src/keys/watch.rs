@@ -152,11 +152,8 @@ impl Reader {
             return self.transit(object, transit, &source);
         }
         let keyring = source.load(&self.secrets).await?;
-        Ok(Arc::new(Provider::local(
-            &object.name_any(),
-            keyring,
-            source,
-        )))
+        let provider = Provider::local(&object.name_any(), keyring, source);
+        Ok(Arc::new(provider.counted_by(&self.providers.metrics)))
     }
 
     fn transit(&self, object: &KeyProvider, spec: &VaultTransit, source: &Source) -> State {
@@ -174,6 +171,7 @@ impl Reader {
             namespace: &self.namespace,
             cluster,
             usable_before: was_usable(object, source),
+            metrics: &self.providers.metrics,
         };
         let old = self.providers.known(&name);
         Provider::transit(&name, spec, &surroundings, old.as_ref())

@@ -2,6 +2,8 @@
 
 use prometheus_client::encoding::EncodeLabelValue;
 
+use super::closed;
+
 /// How a key provider is: the reason of its condition `Ready`.
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
 pub enum KeyProviderState {
@@ -45,29 +47,27 @@ pub enum KeyProviderState {
     WrongMount,
 }
 
-impl KeyProviderState {
-    pub(super) const ALL: [Self; 19] = [
-        Self::BadCertificate,
-        Self::CredentialMissing,
-        Self::FileUnreadable,
-        Self::KeyDeleted,
-        Self::KeyMissing,
-        Self::KeyringInvalid,
-        Self::KeyringMissing,
-        Self::KeyringReady,
-        Self::LoginFailed,
-        Self::PermissionDenied,
-        Self::Sealed,
-        Self::ServerError,
-        Self::TokenRejected,
-        Self::TransitReady,
-        Self::Unknown,
-        Self::Unreachable,
-        Self::Unsupported,
-        Self::VersionTooOld,
-        Self::WrongMount,
-    ];
-}
+closed!(
+    KeyProviderState: BadCertificate,
+    CredentialMissing,
+    FileUnreadable,
+    KeyDeleted,
+    KeyMissing,
+    KeyringInvalid,
+    KeyringMissing,
+    KeyringReady,
+    LoginFailed,
+    PermissionDenied,
+    Sealed,
+    ServerError,
+    TokenRejected,
+    TransitReady,
+    Unknown,
+    Unreachable,
+    Unsupported,
+    VersionTooOld,
+    WrongMount,
+);
 
 /// How a vault is: the reason of its condition `Ready`.
 #[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
@@ -82,11 +82,4 @@ pub enum VaultState {
     Sealed,
 }
 
-impl VaultState {
-    pub(super) const ALL: [Self; 4] = [
-        Self::Damaged,
-        Self::Empty,
-        Self::KeyUnavailable,
-        Self::Sealed,
-    ];
-}
+closed!(VaultState: Damaged, Empty, KeyUnavailable, Sealed);

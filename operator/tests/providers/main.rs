@@ -20,6 +20,7 @@ mod kubernetes;
 mod least;
 mod login;
 mod malformed;
+mod metrics;
 mod proxy;
 mod secrecy;
 mod tls;

@@ -7,7 +7,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secretvault_crds::DataKey;
 use secretvault_envelope::{Dek, DekId, VaultBinding};
-use secretvault_operator::keys::{self, KeyError, KeyFault, Provider, ProviderFault, Providers};
+use secretvault_operator::keys::{
+    self, KeyError, KeyFault, KeyMetrics, Provider, ProviderFault, Providers,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -20,6 +22,7 @@ use crate::tls;
 pub(crate) struct World {
     pub(crate) api: ApiServer,
     pub(crate) providers: Providers,
+    pub(crate) metrics: KeyMetrics,
     watch: JoinHandle<()>,
 }
 
@@ -37,7 +40,8 @@ impl World {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": "cluster-uid"}}),
         );
         declare(&api, objects);
-        let providers = Providers::new();
+        let metrics = KeyMetrics::default();
+        let providers = Providers::counted_by(metrics.clone());
         let (synced, mut done) = tokio::sync::watch::channel(false);
         let namespace = "secretvault".to_owned();
         let watch = keys::watch::run(api.client(), namespace, providers.clone(), synced);
@@ -46,6 +50,7 @@ impl World {
         Self {
             api,
             providers,
+            metrics,
             watch,
         }
     }

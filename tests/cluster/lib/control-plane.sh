@@ -69,7 +69,7 @@ start_apiserver() {
         --requestheader-username-headers=X-Remote-User \
         --proxy-client-cert-file="$pki/front-proxy-client.crt" \
         --proxy-client-key-file="$pki/front-proxy-client.key" \
-        --audit-policy-file="$CLUSTER_DIR/config/audit-policy.yaml" \
+        --audit-policy-file="$CLUSTER_DIR/../../docs/audit-policy.yaml" \
         --audit-log-path="$STATE/audit/audit.log" \
         --audit-log-mode=blocking \
         --audit-log-maxsize=4096

@@ -6,6 +6,9 @@
 use rustify::errors::ClientError as RestError;
 use vaultrs::error::ClientError;
 
+use crate::keys::KeyFault;
+use crate::keys::metrics::CallOutcome;
+
 /// What went wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -78,6 +81,31 @@ impl Refused {
             503 if says("sealed") => Self::Sealed,
             _ => Self::Status(code),
         }
+    }
+}
+
+/// Of a renewal, which concerns no key.
+impl<T> From<&Result<T, Refused>> for CallOutcome {
+    fn from(answer: &Result<T, Refused>) -> Self {
+        let refused = match answer {
+            Ok(_) => return Self::Ok,
+            Err(refused) => refused,
+        };
+        Self::Fault(match refused {
+            Refused::BadCertificate(_) => KeyFault::BadCertificate,
+            Refused::NoNamespace | Refused::NoRoute => KeyFault::WrongMount,
+            Refused::PolicyDenied => KeyFault::PermissionDenied,
+            Refused::Sealed => KeyFault::Sealed,
+            Refused::Silent(_) | Refused::Status(429 | 502 | 503 | 504) => KeyFault::Unreachable,
+            Refused::TokenRejected => KeyFault::TokenRejected,
+            Refused::Ciphertext
+            | Refused::KeyNotFound
+            | Refused::KeySoftDeleted
+            | Refused::Malformed
+            | Refused::Status(_)
+            | Refused::VersionTooNew
+            | Refused::VersionTooOld => KeyFault::ServerError,
+        })
     }
 }
 

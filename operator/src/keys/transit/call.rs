@@ -11,6 +11,7 @@ use super::session::Login;
 use super::text::Version;
 use super::{CallError, DEADLINE, Transit};
 use crate::keys::KeyFault;
+use crate::keys::metrics::Operation;
 
 /// What the server is asked for.
 #[derive(Clone, Copy)]
@@ -27,8 +28,14 @@ impl Transit {
     /// Asks the server, and notes what that says of its health.
     pub(super) async fn call(&self, ask: Ask<'_>) -> Result<Zeroizing<String>, CallError> {
         if let Some(fault) = self.health.silence() {
+            self.metrics.not_asked(ask.operation());
             return Err(CallError::Fault(fault));
         }
+        let answer = self.in_turn(ask);
+        self.metrics.transit(ask.operation(), answer).await
+    }
+
+    async fn in_turn(&self, ask: Ask<'_>) -> Result<Zeroizing<String>, CallError> {
         let deadline = Instant::now() + DEADLINE;
         let Ok(_permit) = timeout_at(deadline, self.permits.acquire()).await else {
             let fault = self.place.unreachable("too many requests wait for it");
@@ -127,6 +134,14 @@ impl Transit {
 }
 
 impl Ask<'_> {
+    fn operation(self) -> Operation {
+        match self {
+            Self::Decrypt(_) => Operation::Decrypt,
+            Self::Encrypt(_) => Operation::Encrypt,
+            Self::Rewrap(_) => Operation::Rewrap,
+        }
+    }
+
     fn told(self) -> &'static str {
         match self {
             Self::Decrypt(_) => "decrypting",

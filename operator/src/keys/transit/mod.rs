@@ -43,7 +43,7 @@ use self::http::Connector;
 use self::place::{Place, Way};
 use self::session::Session;
 use self::text::Version;
-use super::ProviderFault;
+use super::{KeyMetrics, ProviderFault};
 
 /// A usable Transit key, or one that may become so.
 pub(super) struct Transit {
@@ -56,6 +56,7 @@ pub(super) struct Transit {
     permits: Semaphore,
     cache: Arc<Cache<CallError>>,
     health: Health,
+    metrics: KeyMetrics,
 }
 
 /// Why the server did not do what it was asked for.
@@ -80,6 +81,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) cluster: &'a str,
     /// Whether the object's status says that this key was usable.
     pub(super) usable_before: bool,
+    /// Where calls are counted.
+    pub(super) metrics: &'a KeyMetrics,
 }
 
 impl Transit {
@@ -102,15 +105,18 @@ impl Transit {
             .map_or(KEEP, secretvault_crds::Span::duration);
         let scope = spec.scope.as_deref().unwrap_or(surroundings.cluster);
         let unasked = place.unreachable("it was not asked yet");
+        let metrics = surroundings.metrics.clone();
+        metrics.transit_is_used();
         Ok(Self {
             name: name.to_owned(),
             spec: spec.clone(),
             scope: scope.to_owned(),
-            session: Session::new(place.clone(), way, connector, credentials),
+            session: Session::new(place.clone(), way, connector, credentials, metrics.clone()),
             place,
             permits: Semaphore::new(CONCURRENCY),
             cache: Arc::new(Cache::new(keep)),
             health: Health::new(unasked, surroundings.usable_before),
+            metrics,
         })
     }
 

@@ -21,7 +21,8 @@ use super::backoff::{Backoff, random, shortened};
 use super::credential::Credentials;
 use super::http::Connector;
 use super::place::{Place, Way, source_told};
-use crate::keys::ProviderFault;
+use crate::keys::metrics::Operation;
+use crate::keys::{KeyMetrics, ProviderFault};
 
 /// The login of one provider.
 pub(super) struct Session {
@@ -31,6 +32,7 @@ pub(super) struct Session {
     credentials: Credentials,
     current: ArcSwapOption<Login>,
     attempts: Mutex<Attempts>,
+    metrics: KeyMetrics,
 }
 
 /// A token, and the client that sends it. No `Debug`.
@@ -69,6 +71,7 @@ impl Session {
         way: Way,
         connector: Connector,
         credentials: Credentials,
+        metrics: KeyMetrics,
     ) -> Self {
         Self {
             place,
@@ -77,6 +80,7 @@ impl Session {
             credentials,
             current: ArcSwapOption::empty(),
             attempts: Mutex::default(),
+            metrics,
         }
     }
 
@@ -167,6 +171,15 @@ impl Session {
         attempts: &mut Attempts,
         rejected: Option<&Login>,
     ) -> Result<Login, ProviderFault> {
+        let login = self.log_in_uncounted(attempts, rejected);
+        self.metrics.transit(Operation::Login, login).await
+    }
+
+    async fn log_in_uncounted(
+        &self,
+        attempts: &mut Attempts,
+        rejected: Option<&Login>,
+    ) -> Result<Login, ProviderFault> {
         let client = self.connector.client("");
         let answer = match &self.way {
             Way::Kubernetes {
@@ -246,8 +259,11 @@ impl Session {
     }
 
     async fn renew(&self, login: &Login, attempts: &mut Attempts) -> Result<Login, ProviderFault> {
-        let renewed = vaultrs::token::renew_self(&login.client, None).await;
-        let renewed = renewed.map_err(|error| Refused::of(&error));
+        let renewal = async {
+            let renewed = vaultrs::token::renew_self(&login.client, None).await;
+            renewed.map_err(|error| Refused::of(&error))
+        };
+        let renewed = self.metrics.transit(Operation::Renew, renewal).await;
         let given = matches!(self.way, Way::Token(_));
         match renewed {
             Ok(auth) => {
