@@ -10,7 +10,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::{edit, run, session::Session, show};
+use crate::{audit, cluster, edit, run, session::Session, show};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -60,9 +60,12 @@ pub struct PlaceArgs {
 pub enum Command {
     /// Seals manifests and stores them: files, directories, or - for standard input
     #[command(
-        after_help = "Examples:\n  secretvault apply -f app.yaml\n  secretvault apply -f manifests/\n  generate | secretvault apply -f -"
+        after_help = "Examples:\n  secretvault apply -f app.yaml\n  secretvault apply -f manifests/\n  generate | secretvault apply -f -\n\nspec.editors is kept for the cluster that a vault may be moved to, and not enforced here:\nwhoever owns the store may write everything."
     )]
     Apply(ApplyArgs),
+    /// Says what may be asked of an operator's audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Prints a completion script for a shell
     #[command(
         after_help = "Example:\n  secretvault completions bash > /etc/bash_completion.d/secretvault"
@@ -89,6 +92,12 @@ pub enum Command {
     /// Says what an apply would change, by name; exits with 1 if anything would, with 2 in trouble
     #[command(after_help = "Example:\n  secretvault diff -f manifests/")]
     Diff(ManifestArgs),
+    /// Examines a cluster's installation: keys, webhooks, agents, clocks, and what a thief would have
+    #[command(after_help = cluster::DOCTOR_HELP)]
+    Doctor(cluster::DoctorArgs),
+    /// Says which files a pod gets, and why: from a cluster, or from manifests
+    #[command(after_help = cluster::EXPLAIN_HELP)]
+    Explain(cluster::ExplainArgs),
     /// Prints vaults as manifests with sealed values, for a backup or a cluster with the same key
     #[command(after_help = "Example:\n  secretvault export | kubectl apply --server-side -f -")]
     Export {
@@ -181,6 +190,9 @@ pub enum Command {
     Tree,
     /// Opens every value of every vault; exits with 1 if one does not open
     Verify,
+    /// Says who in a cluster has a vault or an entry, and who could get it
+    #[command(after_help = cluster::WHO_HELP)]
+    Who(cluster::WhoArgs),
 }
 
 /// Which manifests.
@@ -286,10 +298,13 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let done = match cli.command {
         Command::Apply(arguments) => edit::apply(session, &arguments),
+        Command::Audit(command) => return audit::execute(&command),
         Command::Completions { shell } => show::completions(shell),
         Command::Create { vault, description } => edit::create(session, &vault, description),
         Command::Delete { vaults } => edit::delete(session, &vaults),
         Command::Diff(manifests) => return Ok(compare(session, &manifests)),
+        Command::Doctor(arguments) => return Ok(cluster::doctor(session, &arguments)),
+        Command::Explain(arguments) => return Ok(cluster::explain(session, &arguments)),
         Command::Export { vaults } => show::export(session, &vaults),
         Command::Get {
             vault,
@@ -319,6 +334,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show { vault, output } => show::entries(session, &vault, output),
         Command::Tree => show::tree(session),
         Command::Verify => return show::verify(session),
+        Command::Who(arguments) => return Ok(cluster::who(session, &arguments)),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `secretvault`: the vaults of one machine, without a cluster. A directory is the store, a keyring
-//! file is the key provider, and a command finds its secrets in memory at `/run/secrets`.
+//! file is the key provider, and a command finds its secrets in memory at `/run/secrets`. And what may
+//! be asked of a cluster: who may have what, and whether all is well.
 //!
 //! Sealing, access, selection, merge and the writing of files are the cluster's own code; here is
 //! what stands around it. The modules stand in the order of a secret's life: a manifest is read,
@@ -38,3 +39,7 @@ pub mod edit;
 pub mod show;
 
 pub mod run;
+
+pub mod audit;
+
+pub mod cluster;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use secretvault_vault::{
     EntryName, FileAttributes, FilePath, Held, HeldFile, HeldVault, Notice, PlaceholderError, Plan,
-    PlannedFile, Refusal, Request, RequestError, RequestedVault, Subject, Vault, VaultRef, plan,
-    resolve, withdrawn,
+    PlannedFile, Refusal, Request, RequestError, RequestedVault, Subject, Vault, VaultRef,
+    labels_of_name, plan, resolve, withdrawn,
 };
 use secretvault_volume::{Contents, File, PathCollision};
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,7 @@ pub fn without_withdrawn(store: &Store, wish: &Wish, held: &Held) -> Option<Sele
 fn subject(wish: &Wish) -> Subject {
     Subject {
         namespace: wish.namespace.clone(),
+        namespace_labels: labels_of_name(&wish.namespace),
         service_account: wish.account.clone(),
         labels: BTreeMap::new(),
     }
@@ -389,12 +390,8 @@ fn words(refusal: &Refusal) -> String {
 
 /// The name of a stored vault that is like this one.
 pub fn similar(store: &Store, vault: &VaultRef) -> Option<String> {
-    let names: Vec<String> = store
-        .names()
-        .ok()?
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let names = store.names().ok()?;
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let known = names.iter().map(String::as_str);
     crate::nearest::nearest(&vault.to_string(), known).map(str::to_owned)
 }

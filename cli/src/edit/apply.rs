@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
+use secretvault_seal::never_matching;
 use serde_json::Value;
 
-use super::{Source, read_manifests, say};
+use super::{Source, note, read_manifests, say};
 use crate::{
     command::{ApplyArgs, ManifestArgs},
     keys::Keys,
@@ -35,6 +36,9 @@ pub fn apply(session: &Session, arguments: &ApplyArgs) -> anyhow::Result<()> {
         }
         let dry = if arguments.dry_run { " (dry run)" } else { "" };
         say(&object.reference(), &format!("{}{dry}", outcome.word()));
+        for never in never_matching(&object.spec) {
+            note(&format!("warning: vault {}: {never}", object.reference()));
+        }
         Ok(())
     });
     drop((writing, kept));

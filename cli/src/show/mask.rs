@@ -29,7 +29,7 @@ pub(super) fn plain(value: &[u8]) -> String {
 
 /// The start of a text that somebody else wrote: what would break the line, or steer the terminal,
 /// is spelled out.
-pub(super) fn one_line(text: &str, width: usize) -> String {
+pub(crate) fn one_line(text: &str, width: usize) -> String {
     let mut line = String::new();
     let mut length: usize = 0;
     for character in text.chars() {

@@ -6,13 +6,13 @@
 //! * What a vault holds takes one line of a table, and cannot steer the terminal.
 //! * Several failures are all told: the last one is the command's error.
 
-mod output;
+pub(crate) mod output;
 
-mod table;
+pub(crate) mod table;
 
 mod age;
 
-mod mask;
+pub(crate) mod mask;
 
 mod vaults;
 

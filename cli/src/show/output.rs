@@ -17,7 +17,7 @@ use crate::{command::DocumentFormat, yaml};
 ///
 /// # Errors
 /// As the kernel answers.
-pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+pub(crate) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let out = io::stdout().lock();
     allow_closed(write(&out, text.as_ref()))
 }
@@ -35,7 +35,7 @@ pub(super) fn print_exactly(value: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Tells what is wrong, as `main` tells a command's error.
-pub(super) fn warn(problem: impl Display) {
+pub(crate) fn warn(problem: impl Display) {
     let _ = writeln!(io::stderr(), "secretvault: {problem}");
 }
 
@@ -43,7 +43,7 @@ pub(super) fn warn(problem: impl Display) {
 ///
 /// # Errors
 /// None that depends on what is in it.
-pub(super) fn document(value: &impl Serialize, format: DocumentFormat) -> anyhow::Result<String> {
+pub(crate) fn document(value: &impl Serialize, format: DocumentFormat) -> anyhow::Result<String> {
     let written = match format {
         DocumentFormat::Json => serde_json::to_string_pretty(value)? + "\n",
         DocumentFormat::Yaml => yaml::write(value)?,
@@ -52,7 +52,7 @@ pub(super) fn document(value: &impl Serialize, format: DocumentFormat) -> anyhow
 }
 
 /// Whether somebody looks who wants a header to stand out.
-pub(super) fn is_styled() -> bool {
+pub(crate) fn is_styled() -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
     !unwanted && io::stdout().is_terminal()
 }

@@ -8,7 +8,7 @@ use super::output::{self, print};
 use crate::command::{DocumentFormat, TableFormat};
 
 /// A line of a table. As YAML or JSON, the same columns are fields.
-pub(super) trait Row: Serialize {
+pub(crate) trait Row: Serialize {
     /// The columns.
     const HEADER: &'static [&'static str];
 
@@ -20,17 +20,22 @@ pub(super) trait Row: Serialize {
 ///
 /// # Errors
 /// As the kernel answers.
-pub(super) fn print_rows<R: Row>(
+pub(crate) fn print_rows<R: Row>(
     rows: &[R],
     format: TableFormat,
     now: Timestamp,
 ) -> anyhow::Result<()> {
     let format = match format {
         TableFormat::Json => DocumentFormat::Json,
-        TableFormat::Table => return print(table(rows, now, output::is_styled())),
+        TableFormat::Table => return print(shown(rows, now)),
         TableFormat::Yaml => DocumentFormat::Yaml,
     };
     print(output::document(&rows, format)?)
+}
+
+/// The lines as a table.
+pub(crate) fn shown<R: Row>(rows: &[R], now: Timestamp) -> String {
+    table(rows, now, output::is_styled())
 }
 
 fn table<R: Row>(rows: &[R], now: Timestamp, styled: bool) -> String {
