@@ -11,5 +11,6 @@
 mod node;
 
 mod attach;
+mod capabilities;
 mod removal;
 mod update;

@@ -151,13 +151,20 @@ impl Drop for WithoutOperator {
 }
 
 /// The release with other values. Rolled back when it drops.
-pub struct Upgraded(());
+pub struct Upgraded {
+    /// The revision that was there before: an upgrade that fails early makes none of its own.
+    before: String,
+}
 
 /// Upgrades the release, with these arguments for helm.
 #[must_use]
 #[expect(clippy::expect_used, reason = "the repository's path is text")]
 pub fn upgraded(arguments: &[&str]) -> Upgraded {
-    let guard = Upgraded(());
+    let status = helm(&["status", "secretvault", "-o", "json"]).expect_success();
+    let status: Value = serde_json::from_str(&status).unwrap_or_default();
+    let guard = Upgraded {
+        before: status["version"].to_string(),
+    };
     let chart = crate::root().join("charts/secretvault");
     let chart = chart.to_str().expect("a path that is text");
     let upgrade = ["upgrade", "secretvault", chart, "--reuse-values"];
@@ -168,7 +175,7 @@ pub fn upgraded(arguments: &[&str]) -> Upgraded {
 
 impl Drop for Upgraded {
     fn drop(&mut self) {
-        let rolled_back = helm(&["rollback", "secretvault"]);
+        let rolled_back = helm(&["rollback", "secretvault", &self.before]);
         if !std::thread::panicking() {
             let _ = rolled_back.expect_success();
             wait_system();

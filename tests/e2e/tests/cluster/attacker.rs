@@ -3,6 +3,9 @@
 //! It knows what everybody in the cluster knows: the operator's Service, and its CA from the
 //! ConfigMap `secretvault-ca`. What it hears is kept byte by byte, so that a test can search it.
 
+mod connection;
+mod https;
+mod stream;
 mod token;
 mod wire;
 
@@ -10,15 +13,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use secretvault_delivery::v1::delivery_client::DeliveryClient;
 use secretvault_delivery::v1::verdict::Outcome as Verdict;
-use secretvault_delivery::v1::{
-    Grant, PodReference, Reason, ReleaseRequest, ReleaseResponse, Volume,
-};
-use secretvault_e2e::{SYSTEM, kubectl};
+use secretvault_delivery::v1::{Grant, PodReference, Reason, ReleaseResponse, Volume};
+use secretvault_e2e::{Answer as Spoken, STATE, SYSTEM, kubectl, kubectl_with};
 use serde_json::Value;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
+pub(crate) use self::connection::Connection;
+pub(crate) use self::stream::{Stream, Told};
 pub(crate) use self::token::{Bound, Key, Token, mint};
 
 /// The operator, as anybody in the cluster reaches it: any replica, a new connection each time.
@@ -46,31 +48,7 @@ impl Operator {
     /// Asks for one volume, with these `authorization` headers.
     #[must_use]
     pub(crate) fn ask(&self, authorization: &[String], volume: &Volume) -> Answer {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().expect("a runtime");
-        runtime.block_on(self.release(authorization, volume))
-    }
-
-    async fn release(&self, authorization: &[String], volume: &Volume) -> Answer {
-        let mut request = Request::new(ReleaseRequest {
-            volumes: vec![volume.clone()],
-        });
-        for value in authorization {
-            let value = value.parse().expect("a header's value");
-            request.metadata_mut().append("authorization", value);
-        }
-        let (channel, heard) = wire::connect(self.address, Arc::clone(&self.tls));
-        let answer = DeliveryClient::new(channel).release(request).await;
-        let mut raw = heard.bytes();
-        // Headers are compressed on the wire.
-        raw.extend(format!("{answer:?}").into_bytes());
-        Answer {
-            outcome: match answer {
-                Ok(answer) => Outcome::of(answer.into_inner()),
-                Err(status) => Outcome::rejected(&status),
-            },
-            raw,
-        }
+        self.connect().ask(authorization, volume)
     }
 }
 
@@ -183,6 +161,24 @@ pub(crate) fn agent_token(node: &str) -> Token {
 #[must_use]
 pub(crate) fn bearer(token: &Token) -> Vec<String> {
     vec![format!("Bearer {}", token.text())]
+}
+
+/// kubectl with a token and nothing else, as somebody would use it who took it from a pod.
+#[must_use]
+pub(crate) fn kubectl_as(token: &Token, arguments: &[&str], input: &str) -> Spoken {
+    let server = "jsonpath={.clusters[0].cluster.server}";
+    let server = kubectl(&["config", "view", "-o", server]).expect_success();
+    let ca = format!("{STATE}/pki/ca.crt");
+    let who = [
+        "--kubeconfig=/dev/null",
+        "--server",
+        &server,
+        "--certificate-authority",
+        &ca,
+        "--token",
+        token.text(),
+    ];
+    kubectl_with(&[&who, arguments].concat(), input)
 }
 
 fn system(arguments: &[&str]) -> Value {

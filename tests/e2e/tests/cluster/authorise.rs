@@ -1,13 +1,17 @@
 //! Who may: every refusal beside a control that differs in that one thing and succeeds.
 
-mod scene;
-mod table;
+pub(crate) mod scene;
+pub(crate) mod table;
 
 mod agents;
 mod audit;
 mod events;
 mod least_privilege;
+mod matrix;
 mod names;
+mod namespaces;
 mod policies;
 mod rules;
+mod streams;
 mod tokens;
+mod told;

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use secretvault_e2e::{Namespace, eventually, together};
 
 use self::life::Life;
+pub(crate) use self::life::random_text;
 use self::places::{Finding, Findings};
 use self::plants::Plants;
 pub(crate) use self::scanner::{Canary, Scanner};

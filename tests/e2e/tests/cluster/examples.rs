@@ -2,6 +2,7 @@
 
 mod access;
 mod annotations;
+mod editors;
 mod files;
 mod key_provider;
 mod keys;
@@ -32,10 +33,11 @@ fn every_example_has_a_test() {
 }
 
 /// The examples of this module's tests, and that of `keyring::machine`.
-const TESTED: [&str; 21] = [
+const TESTED: [&str; 22] = [
     "access-rules",
     "annotations",
     "binary-and-files",
+    "editors",
     "immutable",
     "items",
     "key-provider-file",
@@ -65,6 +67,11 @@ struct Example {
 impl Example {
     /// `kubectl apply -f examples/FOLDER/`, as soon as nothing is left of an earlier run.
     fn apply(folder: &str) -> Self {
+        Self::apply_with(folder, &[])
+    }
+
+    /// The same with further arguments.
+    fn apply_with(folder: &str, arguments: &[&str]) -> Self {
         let example = Self {
             folder: root()
                 .join("examples")
@@ -83,7 +90,8 @@ impl Example {
                 .collect();
             if left.is_empty() { Ok(()) } else { Err(left) }
         });
-        let _ = kubectl(&["apply", "-f", &example.folder]).expect_success();
+        let apply = ["apply", "-f", &example.folder];
+        let _ = kubectl(&[&apply, arguments].concat()).expect_success();
         example
     }
 

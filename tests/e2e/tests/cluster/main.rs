@@ -11,6 +11,8 @@
 mod quickstart;
 
 mod apply;
+mod editors;
+mod http;
 mod keyring;
 mod migration;
 mod rights;
@@ -35,8 +37,13 @@ mod volume;
 mod attacker;
 mod authorise;
 mod canary;
+mod explain;
+mod process;
+mod read_back;
+mod stolen_node;
 
 mod failures;
 mod install;
+mod metrics;
 mod running;
 mod sanity;

@@ -30,6 +30,19 @@ impl Token {
         &self.0
     }
 
+    /// What it says of itself, if it is a token.
+    #[must_use]
+    pub(crate) fn claims(&self) -> Option<Value> {
+        let mut parts = self.0.split('.');
+        let (Some(_), Some(claims), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let claims = serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()?;
+        Some(claims)
+    }
+
     /// The same header, with claims as `change` leaves them, signed by `key`.
     #[must_use]
     pub(crate) fn resigned(&self, key: &Key, change: impl FnOnce(&mut Value)) -> Self {

@@ -56,10 +56,10 @@ pub(crate) fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> (Channel, 
 pub(crate) struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
-    /// All of it.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bytes.clone()
+    /// All of it since the last time.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut bytes)
     }
 
     fn add(&self, bytes: &[u8]) {
@@ -105,4 +105,4 @@ impl AsyncWrite for Recorded {
 }
 
 /// The name that the operator's certificate must have.
-const NAME: &str = "secretvault-operator.secretvault-system.svc";
+pub(super) const NAME: &str = "secretvault-operator.secretvault-system.svc";

@@ -1,13 +1,14 @@
-//! What the parts of SecretVault may do at the API server, and what not.
+//! What the parts of SecretVault may do at the API server and on their nodes, and what not.
+
+mod lines;
+mod pods;
 
 use std::collections::BTreeSet;
 
 use secretvault_delivery::AGENT_AUDIENCE;
-use secretvault_e2e::{
-    Answer, Namespace, STATE, SYSTEM, alone, eventually, kubectl, together, upgraded,
-};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, alone, eventually, kubectl, together, upgraded};
 
-use crate::attacker::{AGENT, Bound, OPERATOR, Token, mint, part_of_system};
+use crate::attacker::{AGENT, Bound, OPERATOR, Token, kubectl_as, mint, part_of_system};
 
 fn user(namespace: &str, account: &str) -> String {
     format!("system:serviceaccount:{namespace}:{account}")
@@ -43,27 +44,8 @@ fn the_node_agent_may_do_nothing_that_not_every_account_may() {
     }
 }
 
-/// kubectl with a token and nothing else, as somebody would use it who took it from a pod.
 fn whoami(token: &Token) -> Answer {
-    let server = [
-        "config",
-        "view",
-        "-o",
-        "jsonpath={.clusters[0].cluster.server}",
-    ];
-    let server = kubectl(&server).expect_success();
-    let ca = format!("{STATE}/pki/ca.crt");
-    kubectl(&[
-        "--kubeconfig=/dev/null",
-        "--server",
-        &server,
-        "--certificate-authority",
-        &ca,
-        "--token",
-        token.text(),
-        "auth",
-        "whoami",
-    ])
+    kubectl_as(token, &["auth", "whoami"], "")
 }
 
 #[test]
@@ -212,6 +194,9 @@ no  create namespaces anywhere
 no  get nodes:proxy anywhere
 no  get configmaps elsewhere
 no  get configmaps own
+no  get configmaps/secretvault-audit-checkpoints own
+yes patch configmaps/secretvault-audit-checkpoints own
+no  delete configmaps/secretvault-audit-checkpoints own
 yes get configmaps/secretvault-consumers own
 yes patch configmaps/secretvault-consumers own
 no  update configmaps/secretvault-consumers own

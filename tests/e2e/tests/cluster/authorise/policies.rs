@@ -6,15 +6,15 @@ use secretvault_e2e::{
 };
 use serde_json::{Value, json};
 
-use crate::attacker::OPERATOR;
+use crate::attacker::{Bound, OPERATOR, kubectl_as, mint, part_of_system};
 
 const VALUE: &str = "hunter2-policies";
 
-/// kubectl as the operator, changing nothing.
+/// kubectl with the operator's own token, changing nothing.
 fn as_operator(arguments: &[&str], input: &str) -> Answer {
-    let user = format!("system:serviceaccount:{SYSTEM}:{OPERATOR}");
-    let who = ["--as", &user, "--dry-run=server"];
-    kubectl_with(&[arguments, &who].concat(), input)
+    let pod = Bound::to_pod(&part_of_system(OPERATOR, None));
+    let token = mint(SYSTEM, OPERATOR, "", pod);
+    kubectl_as(&token, &[arguments, &["--dry-run=server"]].concat(), input)
 }
 
 fn patch(namespace: &Namespace, patch: &Value) -> Answer {

@@ -5,35 +5,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use secretvault_delivery::v1::file::Content;
-use secretvault_delivery::v1::{Grant, Reason, Volume};
+use secretvault_delivery::v1::{File, Grant, Reason, Volume};
 use secretvault_e2e::eventually;
+use serde_json::Value;
 use tonic::Code;
 
 use crate::attacker::{Operator, Outcome};
 
 /// One call.
 #[derive(Clone)]
-pub(super) struct Ask {
-    pub(super) authorization: Vec<String>,
-    pub(super) volume: Volume,
+pub(crate) struct Ask {
+    pub(crate) authorization: Vec<String>,
+    pub(crate) volume: Volume,
 }
 
 impl Ask {
     /// The same call with other `authorization` headers.
-    pub(super) fn authorized(mut self, authorization: &[String]) -> Self {
+    pub(crate) fn authorized(mut self, authorization: &[String]) -> Self {
         self.authorization = authorization.to_vec();
         self
     }
 
     /// The same call with a changed volume.
-    pub(super) fn with(mut self, change: impl FnOnce(&mut Volume)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Volume)) -> Self {
         change(&mut self.volume);
         self
     }
 }
 
 /// How an attack must be refused: by one of these, whose text holds this.
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Denied(&'static [(Reason, &'static str)]),
     Rejected(Code, &'static str),
 }
@@ -53,11 +54,11 @@ impl Refusal {
 }
 
 /// All that could be released: by entry, the bytes that would give it away.
-pub(super) struct Treasure(BTreeMap<String, Vec<Vec<u8>>>);
+pub(crate) struct Treasure(BTreeMap<String, Vec<Vec<u8>>>);
 
 impl Treasure {
     /// What a pod gets that may have everything.
-    pub(super) fn of(operator: &Operator, owner: &Ask) -> Self {
+    pub(crate) fn of(operator: &Operator, owner: &Ask) -> Self {
         let grant = eventually("the operator has heard of the vault", || {
             let outcome = operator.ask(&owner.authorization, &owner.volume).outcome;
             outcome.granted()
@@ -66,41 +67,79 @@ impl Treasure {
     }
 
     fn of_grant(grant: &Grant) -> Self {
-        let entries = grant.files.iter().map(|file| {
-            let marks = match &file.content {
-                Some(Content::Sealed(sealed)) => {
-                    vec![sealed.key.clone(), sealed.envelope.clone().into_bytes()]
-                }
-                Some(Content::Public(value)) => vec![value.clone()],
-                None => Vec::new(),
-            };
-            (file.entry.clone(), marks)
-        });
+        let entries = grant.files.iter();
+        let entries = entries.map(|file| (file.entry.clone(), marks(file)));
         Self(entries.collect())
     }
 
+    /// Nothing yet.
+    pub(crate) fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Adds what was granted of a vault, each entry below the vault's name.
+    pub(crate) fn add(&mut self, vault: &str, grant: &Grant) {
+        for file in &grant.files {
+            let entry = self.0.entry(format!("{vault}/{}", file.entry));
+            entry.or_default().extend(marks(file));
+        }
+    }
+
+    /// Adds the envelopes of a stored vault, likewise.
+    pub(crate) fn add_envelopes(&mut self, vault: &str, stored: &Value) {
+        let sealed = stored["spec"]["data"].as_object();
+        for (entry, envelope) in sealed.expect("sealed entries") {
+            let envelope = envelope.as_str().expect("an envelope");
+            let entry = self.0.entry(format!("{vault}/{entry}"));
+            entry.or_default().push(envelope.into());
+        }
+    }
+
     /// The entries of which anything is in these bytes.
-    pub(super) fn found_in(&self, raw: &[u8]) -> BTreeSet<&str> {
-        let found = self.0.iter().filter(|(_, marks)| {
-            let mut marks = marks.iter();
-            marks.any(|mark| raw.windows(mark.len()).any(|window| window == mark))
-        });
-        found.map(|(entry, _)| entry.as_str()).collect()
+    pub(crate) fn found_in(&self, raw: &[u8]) -> BTreeSet<&str> {
+        // By their first bytes: one look at each place, however much there is to be found.
+        let mut beginning_with: BTreeMap<u8, Vec<(&str, &[u8])>> = BTreeMap::new();
+        for (entry, marks) in &self.0 {
+            for mark in marks {
+                let first = *mark.first().expect("a mark is not empty");
+                let marks = beginning_with.entry(first).or_default();
+                marks.push((entry, mark));
+            }
+        }
+        let mut found = BTreeSet::new();
+        for (at, first) in raw.iter().enumerate() {
+            for (entry, mark) in beginning_with.get(first).into_iter().flatten() {
+                if raw[at..].starts_with(mark) {
+                    found.insert(*entry);
+                }
+            }
+        }
+        found
     }
 
     /// The entries' names.
-    pub(super) fn entries(&self) -> BTreeSet<&str> {
+    pub(crate) fn entries(&self) -> BTreeSet<&str> {
         self.0.keys().map(String::as_str).collect()
     }
 
     /// The bytes that would give entries away.
-    pub(super) fn marks(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &[u8]> {
         self.0.values().flatten().map(Vec::as_slice)
     }
 }
 
+fn marks(file: &File) -> Vec<Vec<u8>> {
+    match &file.content {
+        Some(Content::Sealed(sealed)) => {
+            vec![sealed.key.clone(), sealed.envelope.clone().into_bytes()]
+        }
+        Some(Content::Public(value)) => vec![value.clone()],
+        None => Vec::new(),
+    }
+}
+
 /// Runs attacks and controls, and judges them together, so that one failure hides no other.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     operator: &'a Operator,
     treasure: &'a Treasure,
     rows: Vec<String>,
@@ -108,7 +147,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(operator: &'a Operator, treasure: &'a Treasure) -> Self {
+    pub(crate) fn new(operator: &'a Operator, treasure: &'a Treasure) -> Self {
         Self {
             operator,
             treasure,
@@ -118,7 +157,7 @@ impl<'a> Table<'a> {
     }
 
     /// An attack that must be refused, beside a control that must release exactly these entries.
-    pub(super) fn refuses(
+    pub(crate) fn refuses(
         &mut self,
         name: &str,
         attack: &Ask,
@@ -135,7 +174,7 @@ impl<'a> Table<'a> {
     }
 
     /// A call that must release exactly these entries.
-    pub(super) fn releases(&mut self, name: &str, ask: &Ask, expected: &[&str]) {
+    pub(crate) fn releases(&mut self, name: &str, ask: &Ask, expected: &[&str]) {
         let (outcome, released) = self.ask(ask);
         let expected: BTreeSet<&str> = expected.iter().copied().collect();
         if !matches!(outcome, Outcome::Granted(_)) || released != expected {
@@ -146,7 +185,7 @@ impl<'a> Table<'a> {
 
     /// Prints the table.
     #[expect(clippy::print_stdout, reason = "the table is what a person reads")]
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for row in &self.rows {
             println!("  {row}");
         }

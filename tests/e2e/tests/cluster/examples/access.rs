@@ -17,23 +17,28 @@ fn access_rules() {
     );
     let token = files(&[("run/secrets/smtp/token", "0:0 r--r--r--")]);
     assert_eq!(listing(&example.logs("mailer")), token);
-    let batch = ["--namespace", "example-access-rules-batch"];
-    let wait = [
-        "wait",
-        "--for=condition=Ready",
-        "pod/report",
-        "--timeout=3m",
-    ];
-    let _ = kubectl(&[batch.as_slice(), &wait].concat()).expect_success();
-    eventually("report logs", || {
-        let logs = kubectl(&[batch.as_slice(), &["logs", "report"]].concat());
-        let found = listing(&logs.into_result()?);
-        if found == token {
-            Ok(())
-        } else {
-            Err(format!("{found:?}"))
-        }
-    });
+    for (namespace, pod) in [
+        ("example-access-rules-batch", "report"),
+        ("example-access-rules-stage", "trial"),
+    ] {
+        let of = ["--namespace", namespace];
+        let object = format!("pod/{pod}");
+        let wait = ["wait", "--for=condition=Ready", &object, "--timeout=3m"];
+        let _ = kubectl(&[of.as_slice(), &wait].concat()).expect_success();
+        eventually(&format!("{pod} logs"), || {
+            let logs = kubectl(&[of.as_slice(), &["logs", pod]].concat());
+            let found = listing(&logs.into_result()?);
+            if found == token {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+    }
+    let typo = r#"[{"op": "replace", "path": "/spec/access/1/entries/0", "value": "smpt/token"}]"#;
+    let warned = example.kubectl(&["patch", "sv", "shop", "--type=json", "-p", typo]);
+    let warning = "Warning: spec.access[1].entries: no entry of this vault is covered";
+    assert!(warned.stderr.contains(warning), "{}", warned.stderr);
     eventually("an Event of denied says why", || {
         let described = example
             .kubectl(&["describe", "pod", "denied"])
