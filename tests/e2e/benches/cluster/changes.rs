@@ -30,7 +30,8 @@ pub(crate) async fn measure(client: &Client, report: &mut Report) -> Result<(), 
     );
     cost::memory(report, "without volumes")?;
     few(client, report).await?;
-    many(client, report).await
+    many(client, report).await?;
+    sizes(client, report).await
 }
 
 /// Ten volumes of one vault.
@@ -79,6 +80,37 @@ async fn many(client: &Client, report: &mut Report) -> Result<(), Failure> {
         .await?;
     cost::memory(report, "300 volumes, after the edits")?;
     scene.pods.clear().await
+}
+
+/// Volumes that one agent serves, by tens.
+async fn sizes(client: &Client, report: &mut Report) -> Result<(), Failure> {
+    report.section(
+        "Memory of one agent",
+        "All volumes are on one node, of pods that came at once. Goal: at most 4 MiB anonymous at 30 volumes and 10 MiB at 250; ceiling: 8 MiB at 30.",
+    );
+    let namespace = Namespace::create("bench-sizes");
+    let _ = Vault::named("app")
+        .text("entry", "value")
+        .apply(&namespace)
+        .expect_success();
+    let pods = Pods::of(client, namespace.name());
+    let mut number = 0;
+    for (add, all) in [(3, "30"), (22, "250")] {
+        let manifests: Vec<Value> = (number..number + add)
+            .map(|pod| {
+                let volumes: Vec<Value> = (0..10)
+                    .map(|volume| vault_volume(&format!("v{volume}"), "app"))
+                    .collect();
+                let mut manifest = sleeper(&format!("pod-{pod}"), &volumes);
+                manifest["spec"]["nodeName"] = json!("node-b");
+                manifest
+            })
+            .collect();
+        pods.start(&manifests).await?;
+        number += add;
+        cost::memory(report, &format!("{all} volumes on one node"))?;
+    }
+    pods.clear().await
 }
 
 fn head(report: &mut Report) {

@@ -146,6 +146,8 @@ impl Publishes {
             let bound = at_most(&since, hundredths / 100.0);
             report.row(&[format!("p{hundredths}"), bound]);
         }
+        let calls = since.values().next_back().copied().unwrap_or_default();
+        report.row(&["calls".to_owned(), format!("{calls:.0}")]);
         Ok(())
     }
 }

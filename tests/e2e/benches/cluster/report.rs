@@ -52,5 +52,5 @@ const HEAD: &str = "\
 # Benchmarks
 
 Made by `make bench`, on the cluster of the tests. Machines differ and this one is shared: compare the ratios, which are of one run, and not
-the times of two runs. Percentiles are by nearest rank.
+the times of two runs. Percentiles are by nearest rank. [performance.md](performance.md) says what bounds these numbers.
 ";
