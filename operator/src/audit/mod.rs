@@ -6,7 +6,7 @@
 //! # Guarantees
 //! * A line can hold no value, token, envelope or key: a [`Record`] is closed, and made of names,
 //!   numbers and the words of this operator's own errors.
-//! * A verdict leaves after the kernel has taken its line, or not at all: [`Audit::must`]. Where the
+//! * A verdict leaves after the kernel has taken its line, or not at all: `Audit::must`. Where the
 //!   operator is set to [`OnFailure::Release`], it leaves all the same, and the next line that can be
 //!   written says how many were lost.
 //! * A line is written as a whole, or the log is as it was before.

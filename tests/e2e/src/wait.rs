@@ -17,11 +17,18 @@ pub fn eventually_within<T, E: Debug>(
     mut look: impl FnMut() -> Result<T, E>,
 ) -> T {
     let deadline = Instant::now() + patience;
+    let mut pause = SHORTEST;
     loop {
         match look() {
             Ok(found) => return found,
             Err(error) if Instant::now() > deadline => panic!("{what}: {error:?}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            Err(_) => std::thread::sleep(pause),
         }
+        pause = pause.mul_f32(1.25).min(LONGEST);
     }
 }
+
+/// Between two looks. Each costs a process and a question to the API server, so whoever waits long
+/// looks seldom: with twelve tests that look five times a second, looking is all that two cores do.
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(1);
