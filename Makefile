@@ -21,7 +21,8 @@ format: ## Check the format
 	@$(TIMED) "format" cargo fmt --all --check
 
 lint: ## clippy, with warnings as errors
-	@$(TIMED) "clippy" cargo clippy --workspace --all-targets --test cluster --locked -- -D warnings
+	@$(TIMED) "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(TIMED) "clippy, cluster tests" cargo clippy --workspace --test cluster --locked -- -D warnings
 
 unit: ## Unit tests
 	@$(TIMED) "unit tests" cargo test --workspace --locked

@@ -102,9 +102,11 @@ fn the_status_names_the_files_that_another_vault_of_the_pod_overrides() {
     let overridden = |vault: &str| {
         eventually("the status names the pod", || {
             let status = namespace.try_get(vault)?["status"].clone();
-            match &status["consumers"][0] {
-                Value::Null => Err(status.to_string()),
-                consumer => Ok(consumer["overridden"].clone()),
+            let consumer = &status["consumers"][0];
+            if consumer.is_null() {
+                Err(status.to_string())
+            } else {
+                Ok(consumer["overridden"].clone())
             }
         })
     };

@@ -90,19 +90,16 @@ fn a_namespace_has_what_its_labels_allow_as_long_as_it_has_them() {
 fn until_refused(scene: &Scene, ask: &Ask) {
     eventually("the operator sees that the label is gone", || {
         let answer = scene.operator.ask(&ask.authorization, &ask.volume);
-        match answer.outcome {
-            Outcome::Denied(..) => Ok(()),
-            outcome => Err(outcome.to_string()),
+        if matches!(answer.outcome, Outcome::Denied(..)) {
+            Ok(())
+        } else {
+            Err(answer.outcome.to_string())
         }
     });
 }
 
 /// Nothing is pushed: kubelet's republish asks again, and what it finds is taken away.
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "how long it took is what a person reads"
-)]
 fn files_go_from_a_running_pod_when_its_namespace_loses_the_label() {
     let _lock = together();
     let [home, guest] = ["unlabel", "unlabel-guest"].map(Namespace::create);

@@ -46,7 +46,6 @@ y    y    y    y    y    y     {"spec": {}}
 "#;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the table is what a person reads")]
 fn every_requester_may_make_the_changes_that_the_rules_let_him_and_no_other() {
     let _lock = together();
     let namespace = Namespace::create("editors");

@@ -177,6 +177,26 @@ const fn right(verb: &'static str, resource: &'static str, reaches: bool) -> Rig
     }
 }
 
+/// Gives a user of the right's own the right, in one namespace.
+fn grant(place: &Namespace, index: usize, right: &Right) {
+    let user = format!("user-{index}-of-{}", place.name());
+    let role = format!("r{index}");
+    let create = ["create", "role", &role, "--verb", right.verb, "--resource"];
+    let _ = place
+        .kubectl(&[&create[..], &[right.resource]].concat())
+        .expect_success();
+    let bind = [
+        "create",
+        "rolebinding",
+        &role,
+        "--role",
+        &role,
+        "--user",
+        &user,
+    ];
+    let _ = place.kubectl(&bind).expect_success();
+}
+
 #[test]
 fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
     let _lock = together();
@@ -186,22 +206,7 @@ fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
     let apart = Namespace::create("who-apart");
     for (index, right) in RIGHTS.iter().enumerate() {
         for place in [&namespace, &apart] {
-            let user = format!("user-{index}-of-{}", place.name());
-            let role = format!("r{index}");
-            let create = ["create", "role", &role, "--verb", right.verb, "--resource"];
-            let _ = place
-                .kubectl(&[&create[..], &[right.resource]].concat())
-                .expect_success();
-            let bind = [
-                "create",
-                "rolebinding",
-                &role,
-                "--role",
-                &role,
-                "--user",
-                &user,
-            ];
-            let _ = place.kubectl(&bind).expect_success();
+            grant(place, index, right);
         }
     }
     let group = format!("group-of-{}", namespace.name());

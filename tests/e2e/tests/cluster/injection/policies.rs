@@ -9,8 +9,8 @@ use super::scene::{Scene, by_hand, pod};
 fn mounting(volume: Value, mount: Value) -> Value {
     let mut pod = pod("web", &[]);
     pod["metadata"]["annotations"] = json!({});
-    pod["spec"]["containers"][0]["volumeMounts"] = json!([mount]);
-    pod["spec"]["volumes"] = json!([volume]);
+    pod["spec"]["containers"][0]["volumeMounts"] = Value::Array(vec![mount]);
+    pod["spec"]["volumes"] = Value::Array(vec![volume]);
     pod
 }
 

@@ -17,7 +17,7 @@ fn dry_run_in(namespace: &str, pod: &Value) -> Answer {
 
 fn written_by_hand(volume: Value) -> Value {
     let mut pod = pod("web", &[]);
-    pod["spec"]["volumes"] = json!([volume]);
+    pod["spec"]["volumes"] = Value::Array(vec![volume]);
     pod
 }
 

@@ -37,24 +37,8 @@ fn members(line: &Value, names: &[&str]) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn whoever_creates_changes_or_deletes_a_vault_or_may_not_is_one_line_of_names() {
-    let _lock = together();
-    let namespace = Namespace::create("audit-words");
-    let vault = Vault::named("app").text("db/password", VALUE);
-    let vault = vault.public("db/host", "db.shop.svc");
-    let _ = vault.apply(&namespace).expect_success();
-    let stored = vault.stored(&namespace);
-    // One entry changed, one gone, one new; the third is written as it is.
-    let edited = vault.clone().without("publicData", "db/host");
-    let edited = edited
-        .text("smtp/token", VALUE)
-        .spec("onDelete", json!("Remove"));
-    let _ = edited.apply(&namespace).expect_success();
-    let broken = edited.clone().text("../db", VALUE);
-    let _ = broken.apply(&namespace).expect_failure();
-    let _ = namespace.kubectl(&["delete", "sv/app"]).expect_success();
-    let lines = said(&namespace, 4);
+/// The members of the four lines, in their order.
+fn each_begins_with_its_names(lines: &[Value]) {
     let names = [
         "audit",
         "verdict",
@@ -96,6 +80,27 @@ fn whoever_creates_changes_or_deletes_a_vault_or_may_not_is_one_line_of_names() 
             "{said:?}"
         );
     }
+}
+
+#[test]
+fn whoever_creates_changes_or_deletes_a_vault_or_may_not_is_one_line_of_names() {
+    let _lock = together();
+    let namespace = Namespace::create("audit-words");
+    let vault = Vault::named("app").text("db/password", VALUE);
+    let vault = vault.public("db/host", "db.shop.svc");
+    let _ = vault.apply(&namespace).expect_success();
+    let stored = vault.stored(&namespace);
+    // One entry changed, one gone, one new; the third is written as it is.
+    let edited = vault.clone().without("publicData", "db/host");
+    let edited = edited
+        .text("smtp/token", VALUE)
+        .spec("onDelete", json!("Remove"));
+    let _ = edited.apply(&namespace).expect_success();
+    let broken = edited.clone().text("../db", VALUE);
+    let _ = broken.apply(&namespace).expect_failure();
+    let _ = namespace.kubectl(&["delete", "sv/app"]).expect_success();
+    let lines = said(&namespace, 4);
+    each_begins_with_its_names(&lines);
     let me = kubectl(&[
         "auth",
         "whoami",
