@@ -4,7 +4,7 @@
 //! report gives ratios beside times. Nothing here fails for being slow.
 //!
 //! With a path as argument the report is written there too. Further arguments name the parts that are
-//! measured: starts, changes, keys, launcher. None: all of them.
+//! measured: starts, changes, memory, keys, launcher. None: all of them.
 
 mod changes;
 mod cost;
@@ -41,6 +41,9 @@ async fn main() -> Result<(), Failure> {
     }
     if is_wanted("changes") {
         changes::measure(&client, &mut report).await?;
+    }
+    if is_wanted("memory") {
+        changes::sizes(&client, &mut report).await?;
     }
     if is_wanted("keys") {
         keys::measure(&client, &mut report).await?;
