@@ -3,7 +3,10 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::api;
 
 /// What kubectl, or another program, said.
 #[derive(Clone, Debug)]
@@ -120,12 +123,13 @@ pub struct Namespace(String);
 impl Namespace {
     /// Makes `prefix-RANDOM`.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test without randomness cannot run")]
+    #[expect(clippy::expect_used, reason = "without these a test cannot run")]
     pub fn create(prefix: &str) -> Self {
         let mut random = [0; 4];
         getrandom::fill(&mut random).expect("randomness");
         let name = format!("{prefix}-{:08x}", u32::from_be_bytes(random));
-        let _ = kubectl(&["create", "namespace", &name]).expect_success();
+        let namespace = json!({"metadata": {"name": name}});
+        let _ = api::create("", "namespace", &namespace).expect("a namespace is made");
         Self(name)
     }
 
@@ -153,13 +157,12 @@ impl Namespace {
         self.kubectl_with(&["apply", "-f", "-"], manifests)
     }
 
-    /// An object as JSON, or the complaint.
+    /// An object as JSON, by kubectl's name of it: `pod/app`.
     ///
     /// # Errors
-    /// kubectl's standard error.
+    /// Why the API server does not show it.
     pub fn try_get(&self, object: &str) -> Result<Value, String> {
-        let text = self.kubectl(&["get", object, "-o", "json"]).into_result()?;
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        api::get(&self.0, object)
     }
 
     /// An object as JSON.
@@ -170,13 +173,11 @@ impl Namespace {
             .unwrap_or_else(|error| panic!("get {object}: {error}"))
     }
 
-    /// The messages of all Events about an object, joined by lines.
+    /// The reasons and messages of all Events about an object, joined by lines.
     #[must_use]
     pub fn events(&self, object_name: &str) -> String {
-        let selector = format!("involvedObject.name={object_name}");
-        let path = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
-        self.kubectl(&["get", "events", "--field-selector", &selector, "-o", path])
-            .expect_success()
+        let of = format!("/api/v1/namespaces/{}", self.0);
+        api::events(&of, &format!("involvedObject.name={object_name}"))
     }
 
     /// A field of an object, by its JSONPath.
@@ -199,7 +200,8 @@ impl Drop for Namespace {
             eprintln_namespace(&self.0);
             return;
         }
-        let _ = kubectl(&["delete", "namespace", &self.0, "--wait=false"]);
+        let path = format!("/api/v1/namespaces/{}", self.0);
+        let _ = api::ask(&Method::DELETE, &path, None);
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Run by `make test-cluster`, inside the cluster's network (`tests/cluster/enter`).
 
+pub mod api;
 mod bao;
 mod kubectl;
 mod lock;

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use crate::api;
 use crate::kubectl::Namespace;
 use crate::wait::eventually;
 
@@ -104,11 +105,10 @@ impl Pod {
     }
 
     /// Creates the pod.
+    #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn create(&self, namespace: &Namespace) {
-        let manifest = self.manifest();
-        let _ = namespace
-            .kubectl_with(&["create", "-f", "-"], &manifest)
-            .expect_success();
+        let created = api::create(namespace.name(), "pod", &self.manifest);
+        let _ = created.unwrap_or_else(|error| panic!("pod {}: {error}", self.name));
     }
 
     /// Waits until the pod is Ready.

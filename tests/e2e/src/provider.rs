@@ -3,6 +3,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::SYSTEM;
+use crate::api;
 use crate::kubectl::{kubectl, kubectl_with};
 use crate::vault::Vault;
 use crate::wait::eventually;
@@ -165,20 +166,17 @@ impl KeyProvider {
     #[must_use]
     #[expect(clippy::expect_used, reason = "this is how a test fails")]
     pub fn stored(&self) -> Value {
-        let text = kubectl(&["get", &self.object(), "-o", "json"]).expect_success();
-        serde_json::from_str(&text).expect("JSON")
+        api::get("", &self.object()).expect("a stored provider")
     }
 
     /// The messages of all Events about it, joined by lines.
     #[must_use]
     pub fn events(&self) -> String {
-        let selector = format!(
+        let of = format!(
             "involvedObject.kind=KeyProvider,involvedObject.name={}",
             self.name
         );
-        let path = "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}";
-        let get = ["get", "events", "-A", "--field-selector", &selector];
-        kubectl(&[&get[..], &["-o", path]].concat()).expect_success()
+        api::events("/api/v1", &of)
     }
 
     /// Its name.

@@ -1,6 +1,8 @@
+use http::Method;
 use serde_json::Value;
 
 use crate::SYSTEM;
+use crate::api;
 use crate::kubectl::{Answer, kubectl, run};
 use crate::node::Node;
 use crate::wait::eventually;
@@ -91,8 +93,7 @@ impl Part {
     /// How often it was started again, and why it ended the last time.
     #[must_use]
     pub fn restarts(&self) -> (u64, String) {
-        let path = ["-n", SYSTEM, "get", "pod", &self.name, "-o", "json"];
-        let pod: Value = serde_json::from_str(&kubectl(&path).expect_success()).unwrap_or_default();
+        let pod = api::get(SYSTEM, &format!("pod/{}", self.name)).unwrap_or_default();
         let container = &pod["status"]["containerStatuses"][0];
         let reason = &container["lastState"]["terminated"]["reason"];
         let reason = reason.as_str().unwrap_or_default().to_owned();
@@ -102,11 +103,12 @@ impl Part {
         )
     }
 
+    #[expect(clippy::panic, reason = "this is how a test fails")]
     fn list(component: &str) -> Vec<Self> {
-        let selector = format!("app.kubernetes.io/component={component}");
-        let path = ["-n", SYSTEM, "get", "pods", "-l", &selector, "-o", "json"];
-        let pods = kubectl(&path).expect_success();
-        let pods: Value = serde_json::from_str(&pods).unwrap_or_default();
+        let selector = format!("labelSelector=app.kubernetes.io%2Fcomponent%3D{component}");
+        let path = format!("/api/v1/namespaces/{SYSTEM}/pods?{selector}");
+        let pods = api::ask(&Method::GET, &path, None);
+        let pods = pods.unwrap_or_else(|error| panic!("{component}: {error}"));
         let pods = pods["items"].as_array().cloned().unwrap_or_default();
         pods.iter().map(Self::read).collect()
     }

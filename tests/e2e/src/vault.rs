@@ -144,11 +144,13 @@ impl Vault {
 
     /// Whether there is a stored object.
     #[must_use]
+    #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn is_stored(&self, namespace: &Namespace) -> bool {
-        namespace
-            .kubectl(&["get", &self.object(), "--ignore-not-found", "-o", "name"])
-            .expect_success()
-            .contains(&self.name)
+        match namespace.try_get(&self.object()) {
+            Ok(_) => true,
+            Err(error) if error.contains("NotFound") => false,
+            Err(error) => panic!("get {}: {error}", self.object()),
+        }
     }
 
     /// Whether an entry of `data` holds this value. There is no read-back: asked of a dry run, in

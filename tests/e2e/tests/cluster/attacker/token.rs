@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use http::Method;
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::SigningKey;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use secretvault_e2e::{STATE, kubectl};
-use serde_json::Value;
+use secretvault_e2e::{STATE, api};
+use serde_json::{Value, json};
 
 /// A JSON Web Token.
 #[derive(Clone)]
@@ -106,19 +107,23 @@ impl Bound {
 /// Has the API server make a token.
 #[must_use]
 pub(crate) fn mint(namespace: &str, account: &str, audience: &str, bound: Bound) -> Token {
-    let bound = match bound {
-        Bound::Node(name) => vec!["Node".to_owned(), name],
-        Bound::Nothing => Vec::new(),
-        Bound::Pod(name) => vec!["Pod".to_owned(), name],
-    };
-    let mut arguments = vec!["--namespace", namespace, "create", "token", account];
+    let mut spec = json!({"audiences": []});
     if !audience.is_empty() {
-        arguments.extend(["--audience", audience]);
+        spec["audiences"] = json!([audience]);
     }
-    if let [kind, name] = &bound[..] {
-        arguments.extend(["--bound-object-kind", kind, "--bound-object-name", name]);
+    let (kind, name) = match bound {
+        Bound::Node(name) => ("Node", name),
+        Bound::Nothing => ("", String::new()),
+        Bound::Pod(name) => ("Pod", name),
+    };
+    if !name.is_empty() {
+        spec["boundObjectRef"] = json!({"kind": kind, "apiVersion": "v1", "name": name});
     }
-    Token(kubectl(&arguments).expect_success().trim().to_owned())
+    let path = api::path(namespace, &format!("serviceaccount/{account}")) + "/token";
+    let answer = api::ask(&Method::POST, &path, Some(&json!({"spec": spec})));
+    let answer = answer.expect("a token");
+    let token = answer["status"]["token"].as_str();
+    Token(token.expect("a token").to_owned())
 }
 
 /// A key that signs tokens.

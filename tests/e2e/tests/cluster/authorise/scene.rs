@@ -1,7 +1,7 @@
 //! What an attack needs: pods that ask for nothing by themselves, their tokens, and agents'.
 
 use secretvault_delivery::POD_AUDIENCE;
-use secretvault_e2e::Namespace;
+use secretvault_e2e::{Namespace, api};
 use serde_json::{Value, json};
 
 use crate::attacker::{Bound, Operator, Token, agent_token, bearer, mint, volume};
@@ -65,35 +65,23 @@ impl Bystander {
 
     /// Makes a pod from a manifest, and its account.
     pub(crate) fn create_as(namespace: &Namespace, pod: &Value) -> Self {
-        let account = json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": pod["spec"]["serviceAccountName"]},
-        });
-        let _ = namespace.apply(&account.to_string()).expect_success();
-        let create = ["create", "-f", "-", "-o", "json"];
-        let created = namespace.kubectl_with(&create, &pod.to_string());
-        Self(serde_json::from_str(&created.expect_success()).expect("a pod"))
+        Self::create_all(namespace, std::slice::from_ref(pod)).remove(0)
     }
 
-    /// Makes several at once, and their accounts.
+    /// Makes several, and their accounts.
     pub(crate) fn create_all(namespace: &Namespace, pods: &[Value]) -> Vec<Self> {
-        let accounts = pods.iter().map(|pod| {
-            json!({
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": pod["spec"]["serviceAccountName"]},
-            })
+        let create =
+            |collection: &str, object: &Value| api::create(namespace.name(), collection, object);
+        let made = pods.iter().map(|pod| {
+            let account = json!({"metadata": {"name": pod["spec"]["serviceAccountName"]}});
+            // Another pod's may be the same.
+            match create("serviceaccount", &account) {
+                Err(error) if !error.contains("AlreadyExists") => panic!("{error}"),
+                _ => {}
+            }
+            Self(create("pod", pod).expect("a pod"))
         });
-        let accounts =
-            json!({"apiVersion": "v1", "kind": "List", "items": accounts.collect::<Vec<_>>()});
-        let _ = namespace.apply(&accounts.to_string()).expect_success();
-        let pods = json!({"apiVersion": "v1", "kind": "List", "items": pods});
-        let create = ["create", "-f", "-", "-o", "json"];
-        let created = namespace.kubectl_with(&create, &pods.to_string());
-        let created = created.expect_success();
-        let created = serde_json::Deserializer::from_str(&created).into_iter();
-        created.map(|pod| Self(pod.expect("a pod"))).collect()
+        made.collect()
     }
 
     pub(crate) fn name(&self) -> &str {

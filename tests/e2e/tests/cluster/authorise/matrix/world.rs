@@ -188,7 +188,7 @@ impl World {
             self.treasure.add(&owner.ask.volume.vaults, &grant);
         }
         for namespace in [&self.home, &self.palace] {
-            let stored = namespace.get("secretvaults");
+            let stored = namespace.get("secretvault");
             for vault in stored["items"].as_array().expect("vaults") {
                 let name = vault["metadata"]["name"].as_str().expect("a name");
                 let name = format!("{}/{name}", namespace.name());
