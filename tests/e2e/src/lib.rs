@@ -6,7 +6,6 @@
 pub mod api;
 mod bao;
 mod kubectl;
-mod lock;
 mod mount;
 mod node;
 mod pod;
@@ -17,7 +16,6 @@ mod wait;
 
 pub use bao::{Bao, TransitKey};
 pub use kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
-pub use lock::{alone, together};
 pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;

@@ -6,7 +6,7 @@ mod limits;
 mod rules;
 mod status;
 
-use secretvault_e2e::{Answer, Namespace, Vault, together};
+use secretvault_e2e::{Answer, Namespace, Vault};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-applied";
@@ -48,7 +48,6 @@ fn assert_no_difference(answer: Answer) {
 
 #[test]
 fn each_plain_value_is_stored_sealed_and_public_ones_stay_readable() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let spec = &vault().stored(&namespace)["spec"];
@@ -68,7 +67,6 @@ fn each_plain_value_is_stored_sealed_and_public_ones_stay_readable() {
 
 #[test]
 fn applying_twice_client_side_moves_nothing_and_the_difference_is_empty() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().wait_ready(&namespace);
@@ -80,7 +78,6 @@ fn applying_twice_client_side_moves_nothing_and_the_difference_is_empty() {
 
 #[test]
 fn applying_twice_server_side_moves_nothing_and_the_difference_is_empty() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply_server_side(&namespace).expect_success();
     let before = vault().wait_ready(&namespace);
@@ -93,7 +90,6 @@ fn applying_twice_server_side_moves_nothing_and_the_difference_is_empty() {
 
 #[test]
 fn an_apply_that_changes_nothing_moves_nothing_after_another_managers_label_either() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     vault().wait_ready(&namespace);
@@ -109,7 +105,6 @@ fn an_apply_that_changes_nothing_moves_nothing_after_another_managers_label_eith
 
 #[test]
 fn the_difference_of_a_changed_value_shows_envelopes_only() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let changed = vault().text("db/password", "hunter3-changed");
@@ -125,7 +120,6 @@ fn the_difference_of_a_changed_value_shows_envelopes_only() {
 
 #[test]
 fn with_fresh_envelopes_the_same_value_is_sealed_anew() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let fresh = vault().spec("freshEnvelopes", true.into());
     let _ = fresh.apply(&namespace).expect_success();
@@ -140,7 +134,6 @@ fn with_fresh_envelopes_the_same_value_is_sealed_anew() {
 
 #[test]
 fn last_applied_keeps_the_names_of_entries_and_no_value() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let spec = &last_applied(&vault().stored(&namespace))["spec"];
@@ -152,7 +145,6 @@ fn last_applied_keeps_the_names_of_entries_and_no_value() {
 
 #[test]
 fn last_applied_keeps_no_value_of_a_field_that_the_api_server_drops() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     // As tools do that do not ask for strict validation.
     let mut manifest: Value = serde_json::from_str(&vault().manifest()).unwrap();
@@ -169,7 +161,6 @@ fn last_applied_keeps_no_value_of_a_field_that_the_api_server_drops() {
 
 #[test]
 fn an_entry_taken_out_of_the_manifest_goes_client_side() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().stored(&namespace);
@@ -180,7 +171,6 @@ fn an_entry_taken_out_of_the_manifest_goes_client_side() {
 
 #[test]
 fn an_entry_taken_out_of_the_manifest_goes_server_side() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply_server_side(&namespace).expect_success();
     let before = vault().stored(&namespace);
@@ -198,7 +188,6 @@ fn assert_only_password_went(before: &Value, after: &Value) {
 
 #[test]
 fn a_changed_value_gets_a_new_envelope_and_the_others_keep_theirs() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().stored(&namespace);
@@ -221,7 +210,6 @@ fn a_changed_value_gets_a_new_envelope_and_the_others_keep_theirs() {
 
 #[test]
 fn what_get_prints_can_be_applied_and_keeps_its_envelopes() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().wait_ready(&namespace);
@@ -237,7 +225,6 @@ fn what_get_prints_can_be_applied_and_keeps_its_envelopes() {
 
 #[test]
 fn a_manifest_without_the_data_key_keeps_the_stored_one() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().stored(&namespace);
@@ -252,7 +239,6 @@ fn a_manifest_without_the_data_key_keeps_the_stored_one() {
 
 #[test]
 fn a_vault_is_created_deleted_and_created_again() {
-    let _lock = together();
     let namespace = Namespace::create("apply");
     let _ = vault().create(&namespace).expect_success();
     let first = vault().wait_ready(&namespace);

@@ -14,7 +14,7 @@ mod scanner;
 
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Namespace, eventually, together};
+use secretvault_e2e::{Namespace, eventually};
 
 use self::life::Life;
 pub(crate) use self::life::random_text;
@@ -24,7 +24,6 @@ pub(crate) use self::scanner::{Canary, Scanner};
 
 #[test]
 fn no_value_key_or_token_is_in_any_byte_that_the_cluster_keeps_or_says() {
-    let _lock = together();
     let namespace = Namespace::create("canary");
     let plants = Plants::sow(&namespace);
     let mut life = Life::begin(&namespace);

@@ -5,12 +5,11 @@ mod pushed;
 
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Pod, Vault, eventually};
 use serde_json::json;
 
 #[test]
 fn a_change_arrives_with_contents_owners_modes_and_paths() {
-    let _lock = together();
     let namespace = Namespace::create("changes-all");
     let files = json!([{"entry": "moved", "path": "here"}]);
     let before = Vault::named("app")
@@ -57,7 +56,6 @@ fn a_change_arrives_with_contents_owners_modes_and_paths() {
 
 #[test]
 fn a_change_of_mode_alone_arrives() {
-    let _lock = together();
     let namespace = Namespace::create("changes-mode");
     let mode = |mode: &str| {
         let vault = Vault::named("app").text("token", "t-1");
@@ -79,7 +77,6 @@ fn a_change_of_mode_alone_arrives() {
 
 #[test]
 fn a_file_can_become_a_directory_and_a_directory_a_file() {
-    let _lock = together();
     let namespace = Namespace::create("changes-kind");
     let before = Vault::named("app").text("a", "file").text("b/c", "below");
     let _ = before.apply(&namespace).expect_success();
@@ -94,7 +91,6 @@ fn a_file_can_become_a_directory_and_a_directory_a_file() {
 
 #[test]
 fn all_files_change_at_once() {
-    let _lock = together();
     let namespace = Namespace::create("changes-once");
     let all = |value: &str| {
         let entries = ["first", "deep/second", "third", "zone/fourth"];

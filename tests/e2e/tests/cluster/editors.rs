@@ -4,7 +4,7 @@ mod deletion;
 mod matrix;
 mod people;
 
-use secretvault_e2e::{Namespace, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Vault, eventually};
 use serde_json::{Value, json};
 
 use self::people::{ADMIN, DBA, JANE, Who};
@@ -42,7 +42,6 @@ fn store(namespace: &Namespace) -> Value {
 
 #[test]
 fn an_editor_writes_his_entries_by_every_kind_of_request() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let stored = store(&namespace);
     let jane = Who::bound(&namespace, JANE, "edit");
@@ -83,7 +82,6 @@ fn an_editor_writes_his_entries_by_every_kind_of_request() {
 
 #[test]
 fn a_refused_editor_changes_nothing_and_learns_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let stored = store(&namespace);
     let jane = Who::bound(&namespace, JANE, "edit");
@@ -113,7 +111,6 @@ fn a_refused_editor_changes_nothing_and_learns_nothing() {
 
 #[test]
 fn an_editor_does_not_promote_himself() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let stored = store(&namespace);
     let jane = Who::bound(&namespace, JANE, "edit");
@@ -147,7 +144,6 @@ fn an_editor_does_not_promote_himself() {
 /// What somebody has by a rule ends with the rule.
 #[test]
 fn a_group_has_what_its_rule_says_and_no_longer() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let dba = Who::bound(&namespace, DBA, "edit");
@@ -167,7 +163,6 @@ fn a_group_has_what_its_rule_says_and_no_longer() {
 /// The operator has no rule, and needs none for what is its own to do.
 #[test]
 fn a_vault_with_editors_gets_new_data_keys_by_itself() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let vault = vault(&namespace).spec("rekeyAfter", json!("10s"));
     let _ = vault.apply(&namespace).expect_success();

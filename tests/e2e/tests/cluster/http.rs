@@ -5,7 +5,7 @@ mod client;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secretvault_e2e::{Namespace, Vault, eventually, root, together};
+use secretvault_e2e::{Namespace, Vault, eventually, root};
 use serde_json::{Value, json};
 
 use self::client::Client;
@@ -49,7 +49,6 @@ fn entries(client: &Client) -> Vec<Value> {
 
 #[test]
 fn vaults_are_made_listed_and_deleted() {
-    let _lock = together();
     let namespace = Namespace::create("http");
     let client = Client::with_role(&namespace, "editor", "edit");
     assert_eq!(names(&client.get("").with(200)), [""; 0]);
@@ -84,7 +83,6 @@ fn vaults_are_made_listed_and_deleted() {
 
 #[test]
 fn entries_are_listed_with_their_metadata_and_without_values() {
-    let _lock = together();
     let namespace = Namespace::create("http");
     let client = Client::with_role(&namespace, "editor", "edit");
     let _ = client.post(&vault()).with(201);
@@ -112,7 +110,6 @@ fn entries_are_listed_with_their_metadata_and_without_values() {
 
 #[test]
 fn entries_are_created_updated_and_deleted_by_name() {
-    let _lock = together();
     let namespace = Namespace::create("http");
     let client = Client::with_role(&namespace, "editor", "edit");
     let _ = client.post(&vault()).with(201);
@@ -179,7 +176,6 @@ fn entries_are_created_updated_and_deleted_by_name() {
 
 #[test]
 fn a_public_value_is_read_back_and_a_private_one_never() {
-    let _lock = together();
     let namespace = Namespace::create("http");
     let viewer = Client::with_role(&namespace, "viewer", "view");
     let admin = Client::with_role(&namespace, "admin", "admin");
@@ -211,7 +207,6 @@ fn a_public_value_is_read_back_and_a_private_one_never() {
 
 #[test]
 fn who_may_not_is_told_what_is_missing() {
-    let _lock = together();
     let namespace = Namespace::create("http");
     let admin = Client::with_role(&namespace, "admin", "admin");
     let viewer = Client::with_role(&namespace, "viewer", "view");

@@ -10,9 +10,7 @@ mod machine;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secretvault_e2e::{
-    Answer, Namespace, Pod, SYSTEM, Vault, eventually, kubectl, kubectl_with, together,
-};
+use secretvault_e2e::{Answer, Namespace, Pod, SYSTEM, Vault, eventually, kubectl, kubectl_with};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-keyring";
@@ -196,7 +194,6 @@ fn assert_recovered(namespace: &Namespace, provider: &Provider) {
 
 #[test]
 fn a_key_provider_with_an_absent_secret_gets_a_keyring_and_vaults_are_sealed_with_it() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
@@ -225,7 +222,6 @@ fn a_key_provider_with_an_absent_secret_gets_a_keyring_and_vaults_are_sealed_wit
 
 #[test]
 fn a_keyring_outlives_its_provider_and_is_found_again() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
@@ -244,7 +240,6 @@ fn a_keyring_outlives_its_provider_and_is_found_again() {
 
 #[test]
 fn a_lost_keyring_is_told_and_never_made_anew_and_with_its_backup_all_is_as_before() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
@@ -281,7 +276,6 @@ fn a_lost_keyring_is_told_and_never_made_anew_and_with_its_backup_all_is_as_befo
 
 #[test]
 fn a_lost_keyring_that_nothing_is_sealed_with_is_made_anew() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let first = document(&provider.keyring().unwrap());
@@ -293,7 +287,6 @@ fn a_lost_keyring_that_nothing_is_sealed_with_is_made_anew() {
 
 #[test]
 fn a_broken_keyring_is_told_without_its_content_and_stays_as_it_is() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
@@ -318,7 +311,6 @@ fn a_broken_keyring_is_told_without_its_content_and_stays_as_it_is() {
 
 #[test]
 fn a_keyring_with_a_key_of_another_length_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let backup = document(&provider.keyring().unwrap());
@@ -335,7 +327,6 @@ fn a_keyring_with_a_key_of_another_length_is_refused() {
 
 #[test]
 fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
@@ -365,7 +356,6 @@ fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing
 
 #[test]
 fn a_withdrawn_right_takes_its_file_away_also_while_another_vault_has_no_key() {
-    let _lock = together();
     let namespace = Namespace::create("keyring-withdrawn");
     let provider = Provider::create(&namespace);
     let _ = provider.vault().apply(&namespace).expect_success();

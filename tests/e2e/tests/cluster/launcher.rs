@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use secretvault_e2e::{Answer, Namespace, Pod, Vault, eventually, together};
+use secretvault_e2e::{Answer, Namespace, Pod, Vault, eventually};
 use serde_json::{Value, json};
 
 #[test]
 fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
-    let _lock = together();
     let namespace = restricted("launcher-env");
     let vault = Vault::named("app")
         .text("db/password", "hunter2\n")
@@ -37,7 +36,6 @@ fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
 
 #[test]
 fn init_containers_have_their_values_too() {
-    let _lock = together();
     let namespace = restricted("launcher-init");
     let _ = token("t-1").apply(&namespace).expect_success();
     let init = container("first", "echo \"init has $TOKEN\"");
@@ -52,7 +50,6 @@ fn init_containers_have_their_values_too() {
 
 #[test]
 fn an_arbitrary_user_without_rights_and_with_a_read_only_root_can_do_it() {
-    let _lock = together();
     let namespace = restricted("launcher-user");
     let _ = token("t-1").apply(&namespace).expect_success();
     let pod = annotated(
@@ -71,7 +68,6 @@ fn an_arbitrary_user_without_rights_and_with_a_read_only_root_can_do_it() {
 
 #[test]
 fn a_change_is_a_signal_with_and_without_a_shared_process_namespace() {
-    let _lock = together();
     for shared in [false, true] {
         let namespace = restricted("launcher-signal");
         let _ = token("t-1").apply(&namespace).expect_success();
@@ -105,7 +101,6 @@ fn a_change_is_a_signal_with_and_without_a_shared_process_namespace() {
 
 #[test]
 fn a_change_before_the_command_has_a_handler_does_not_end_it() {
-    let _lock = together();
     let namespace = restricted("launcher-early");
     let _ = token("t-1").apply(&namespace).expect_success();
     let script = format!("echo early; until [ -e /dev/shm/go ]; do sleep 0.1; done; {COUNTER}");
@@ -122,7 +117,6 @@ fn a_change_before_the_command_has_a_handler_does_not_end_it() {
 
 #[test]
 fn a_pod_that_is_asked_to_end_does_so_at_once() {
-    let _lock = together();
     let namespace = restricted("launcher-end");
     let _ = token("t-1").apply(&namespace).expect_success();
     let script = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done";
@@ -136,7 +130,6 @@ fn a_pod_that_is_asked_to_end_does_so_at_once() {
 
 #[test]
 fn files_that_cannot_be_variables_stop_the_start_and_the_log_says_why() {
-    let _lock = together();
     let namespace = restricted("launcher-refused");
     let vault = Vault::named("app")
         .text("a.b", "hunter2")
@@ -168,7 +161,6 @@ fn files_that_cannot_be_variables_stop_the_start_and_the_log_says_why() {
 
 #[test]
 fn a_container_without_a_command_is_refused_with_advice() {
-    let _lock = together();
     let namespace = restricted("launcher-command");
     let _ = token("t-1").apply(&namespace).expect_success();
     for annotation in [["env", "true"], ["on-change", "signal:HUP"]] {

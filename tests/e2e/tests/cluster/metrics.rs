@@ -11,7 +11,6 @@ use std::net::TcpStream;
 
 use secretvault_e2e::{
     Answer, Namespace, Node, Part, Pod, SYSTEM, Vault, eventually, kubectl, root, run, run_with,
-    together,
 };
 use serde_json::Value;
 
@@ -19,7 +18,6 @@ use page::{Families, Family};
 
 #[test]
 fn every_operator_serves_what_the_page_says_without_a_fault() {
-    let _lock = together();
     for operator in Part::operators() {
         let text = scrape(&operator);
         lint(&text);
@@ -31,7 +29,6 @@ fn every_operator_serves_what_the_page_says_without_a_fault() {
 
 #[test]
 fn every_agent_serves_what_the_page_says_without_a_fault() {
-    let _lock = together();
     for node in [Node::named("node-a"), Node::named("node-b")] {
         let text = scrape(&Part::agent_on(&node));
         lint(&text);
@@ -42,7 +39,6 @@ fn every_agent_serves_what_the_page_says_without_a_fault() {
 
 #[test]
 fn what_happens_is_counted() {
-    let _lock = together();
     let namespace = Namespace::create("metrics");
     let before = Counts::now();
     let _ = Vault::named("app")
@@ -83,7 +79,6 @@ const HAPPENED: [&str; 12] = [
 
 #[test]
 fn one_replica_leads_and_each_hears_of_the_api_server() {
-    let _lock = together();
     let scrapes: Vec<String> = Part::operators().iter().map(scrape).collect();
     let values = |series: &str| -> Vec<f64> {
         let value = |text: &String| value_of(text, series).unwrap();
@@ -187,7 +182,6 @@ fn nothing_of_it_is_installed_unasked_and_alerts_can_be_left_out() {
 
 #[test]
 fn the_monitors_select_the_operators_service_and_the_agents_pods() {
-    let _lock = together();
     let asked = monitoring(&ALL_OF_IT);
     let ports = |kind: &str, object: &str, path: &str| -> Vec<String> {
         let target = list(&asked["targets"]).find(|it| it["kind"] == kind);

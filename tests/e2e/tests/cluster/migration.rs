@@ -3,7 +3,7 @@
 mod environments;
 mod untouched;
 
-use secretvault_e2e::{Bao, KeyProvider, Namespace, TransitKey, Vault, eventually, now, together};
+use secretvault_e2e::{Bao, KeyProvider, Namespace, TransitKey, Vault, eventually, now};
 use serde_json::{Value, json};
 
 pub(crate) use self::untouched::Untouched;
@@ -86,7 +86,6 @@ impl Journey {
 /// The headline: there and back again, with every key rotated on the way.
 #[test]
 fn pods_notice_nothing_while_their_vault_moves_to_transit_and_back_and_every_key_is_rotated() {
-    let _lock = together();
     let journey = Journey::start();
     let (keyring, transit) = (journey.keyring.name(), journey.transit.name());
     let first = journey.vault.stored(&journey.namespace)["spec"]["dataKey"].clone();

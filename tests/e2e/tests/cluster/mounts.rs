@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault, eventually, kubectl, together};
+use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault, eventually, kubectl};
 use serde_json::Value;
 
 #[test]
 fn a_volume_that_is_published_again_and_again_is_mounted_once() {
-    let _lock = together();
     let (namespace, pod) = running("mounts-once");
     let volume = NodeVolume::of(&namespace, pod.name());
     let first = volume.mounts();
@@ -20,7 +19,6 @@ fn a_volume_that_is_published_again_and_again_is_mounted_once() {
 
 #[test]
 fn a_target_directory_that_is_there_already_is_used() {
-    let _lock = together();
     let namespace = Namespace::create("mounts-directory");
     let pod = Pod::mounting("app", "app");
     pod.create(&namespace);
@@ -36,7 +34,6 @@ fn a_target_directory_that_is_there_already_is_used() {
 
 #[test]
 fn a_target_that_lost_its_mount_gets_it_back() {
-    let _lock = together();
     let (namespace, pod) = running("mounts-lost");
     let volume = NodeVolume::of(&namespace, pod.name());
     let first = volume.mounts();
@@ -57,7 +54,6 @@ fn a_target_that_lost_its_mount_gets_it_back() {
 
 #[test]
 fn a_deleted_pod_leaves_nothing_on_its_node() {
-    let _lock = together();
     let (namespace, pod) = running("mounts-gone");
     let volume = NodeVolume::of(&namespace, pod.name());
     let mounts = volume.mounts();
@@ -83,7 +79,6 @@ fn a_deleted_pod_leaves_nothing_on_its_node() {
 
 #[test]
 fn kubelet_tells_how_full_a_volume_is() {
-    let _lock = together();
     let (namespace, _pod) = running("mounts-stats");
     let volume = NodeVolume::of(&namespace, "app");
     let path = format!("/api/v1/nodes/{}/proxy/stats/summary", volume.node.name());

@@ -1,11 +1,10 @@
 //! What running pods keep of what was deleted, and of what they may no longer have.
 
-use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Pod, Vault, eventually};
 use serde_json::json;
 
 #[test]
 fn the_file_of_a_deleted_entry_stays_or_goes_as_the_vault_says() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-entry");
     let (retain, remove) = (vault("retain", "Retain"), vault("remove", "Remove"));
     for vault in [&retain, &remove] {
@@ -28,7 +27,6 @@ fn the_file_of_a_deleted_entry_stays_or_goes_as_the_vault_says() {
 
 #[test]
 fn the_files_of_a_deleted_vault_stay_or_go_as_it_said() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-vault");
     for vault in [vault("retain", "Retain"), vault("remove", "Remove")] {
         let _ = vault.apply(&namespace).expect_success();
@@ -44,7 +42,6 @@ fn the_files_of_a_deleted_vault_stay_or_go_as_it_said() {
 
 #[test]
 fn a_withdrawn_right_takes_the_files_away_whatever_the_vault_says_of_deletion() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-right");
     let only = |entries: &[&str]| {
         let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
@@ -61,7 +58,6 @@ fn a_withdrawn_right_takes_the_files_away_whatever_the_vault_says_of_deletion() 
 
 #[test]
 fn a_withdrawn_right_to_everything_empties_the_volume_of_a_running_pod() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-rights");
     let allowed_to = |account: &str| {
         let access = json!([{"serviceAccounts": [account]}]);
@@ -88,7 +84,6 @@ const ALL: [&str; 4] = [
 /// Each alone would say something else of the file: the vault lets a running pod keep it.
 #[test]
 fn an_entry_that_is_deleted_together_with_the_right_to_it_goes_also_where_files_are_retained() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-both");
     let may = |name: &str, ends: &[&str]| {
         let entries: Vec<String> = ends.iter().map(|end| format!("{name}/{end}")).collect();
@@ -121,7 +116,6 @@ fn an_entry_that_is_deleted_together_with_the_right_to_it_goes_also_where_files_
 /// In the pod's own namespace the rules of a vault speak about the files of its predecessor too.
 #[test]
 fn the_files_of_a_vault_that_is_made_anew_without_the_right_to_them_go() {
-    let _lock = together();
     let namespace = Namespace::create("on-delete-anew");
     let allowed_to = |name: &str, account: &str| {
         let access = json!([{"serviceAccounts": [account]}]);

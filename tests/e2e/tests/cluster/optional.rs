@@ -1,11 +1,10 @@
 //! Vaults that a volume may do without.
 
-use secretvault_e2e::{Namespace, Pod, Vault, together};
+use secretvault_e2e::{Namespace, Pod, Vault};
 use serde_json::json;
 
 #[test]
 fn a_pod_starts_without_an_optional_vault_and_gets_its_files_when_it_is_there() {
-    let _lock = together();
     let namespace = Namespace::create("optional");
     let _ = Vault::named("app")
         .text("own", "o-1")
@@ -31,7 +30,6 @@ fn a_pod_starts_without_an_optional_vault_and_gets_its_files_when_it_is_there() 
 
 #[test]
 fn a_volume_of_nothing_but_a_missing_optional_vault_is_empty() {
-    let _lock = together();
     let namespace = Namespace::create("optional-alone");
     let pod = Pod::mounting("app", "[{vault: extra, optional: true}]");
     pod.run(&namespace);
@@ -45,7 +43,6 @@ fn a_volume_of_nothing_but_a_missing_optional_vault_is_empty() {
 /// A pod must not start without its password because another vault is missing.
 #[test]
 fn an_optional_vault_makes_no_item_optional() {
-    let _lock = together();
     let namespace = Namespace::create("optional-item");
     let _ = Vault::named("app")
         .text("own", "o-1")
@@ -67,7 +64,6 @@ fn an_optional_vault_makes_no_item_optional() {
 
 #[test]
 fn an_optional_vault_of_another_namespace_is_told_alike_whether_it_is_there_or_not() {
-    let _lock = together();
     let [home, palace] = ["optional-home", "optional-palace"].map(Namespace::create);
     let treasure = Vault::named("treasure").text("gold", "g");
     let _ = treasure.apply(&palace).expect_success();

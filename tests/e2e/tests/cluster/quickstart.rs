@@ -1,10 +1,9 @@
 //! The README's first steps.
 
-use secretvault_e2e::{Namespace, eventually, root, together};
+use secretvault_e2e::{Namespace, eventually, root};
 
 #[test]
 fn the_quickstart_pod_reads_its_secret_with_owner_and_mode_as_asked() {
-    let _lock = together();
     let namespace = Namespace::create("quickstart");
     let path = root().join("examples/quickstart");
     let applied = namespace

@@ -9,7 +9,7 @@ mod audit_policy;
 mod debug;
 mod webhook;
 
-use secretvault_e2e::{Namespace, Pod, Vault, kubectl, together};
+use secretvault_e2e::{Namespace, Pod, Vault, kubectl};
 use serde_json::Value;
 
 use self::answers::Answers;
@@ -52,7 +52,6 @@ impl Scene {
 
 #[test]
 fn a_public_entry_is_for_whoever_may_read_the_vault_and_is_mounted_like_any_other() {
-    let _lock = together();
     let scene = Scene::create("public");
     let namespace = &scene.namespace;
     let pod = Pod::mounting("app", "app");
@@ -83,7 +82,6 @@ fn a_public_entry_is_for_whoever_may_read_the_vault_and_is_mounted_like_any_othe
 
 #[test]
 fn no_api_reads_a_private_value_back() {
-    let _lock = together();
     let scene = Scene::create("private");
     // So that there are Events, lines in logs and a consumer in status.
     let pod = Pod::mounting("app", "app");
@@ -108,7 +106,6 @@ fn no_api_reads_a_private_value_back() {
 #[test]
 #[should_panic(expected = "the private value is in get")]
 fn a_private_value_in_an_answer_is_noticed() {
-    let _lock = together();
     let scene = Scene::create("noticed");
     // As if the private value were the public one.
     let mut answers = Answers::searched_for(&scene.public, &scene.public);

@@ -1,7 +1,7 @@
 //! What a person's role allows, beyond create and update: `restore` and `manage`. The roles are the
 //! cluster's own (view, edit, admin), into which the chart's aggregate.
 
-use secretvault_e2e::{Answer, Namespace, Vault, eventually, kubectl_with, together};
+use secretvault_e2e::{Answer, Namespace, Vault, eventually, kubectl_with};
 use serde_json::{Value, json};
 
 const OLD: &str = "hunter2-rights";
@@ -87,7 +87,6 @@ const NEEDS_MANAGE: [&str; 4] = [
 
 #[test]
 fn an_editor_creates_changes_and_deletes_vaults_of_plain_values() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let editor = Person::with_role("edit", &namespace);
     let guarded = vault().spec("access", json!([{"serviceAccounts": ["web"]}]));
@@ -110,7 +109,6 @@ fn an_editor_creates_changes_and_deletes_vaults_of_plain_values() {
 
 #[test]
 fn an_editor_may_not_roll_a_value_back_to_an_old_envelope_and_an_admin_may() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let old = store(&namespace);
     let _ = vault()
@@ -130,7 +128,6 @@ fn an_editor_may_not_roll_a_value_back_to_an_old_envelope_and_an_admin_may() {
 
 #[test]
 fn an_editor_may_not_bring_in_an_old_envelope_by_patch_or_server_side_apply() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let old = store(&namespace);
     let _ = vault()
@@ -156,7 +153,6 @@ fn an_editor_may_not_bring_in_an_old_envelope_by_patch_or_server_side_apply() {
 
 #[test]
 fn an_editor_may_not_recreate_a_vault_from_a_backup_and_an_admin_may() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let backup = Vault::from_backup(&store(&namespace));
     let editor = Person::with_role("edit", &namespace);
@@ -176,7 +172,6 @@ fn an_editor_may_not_recreate_a_vault_from_a_backup_and_an_admin_may() {
 
 #[test]
 fn an_editor_may_not_change_who_may_have_what_and_an_admin_may() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let before = store(&namespace);
     let access = json!({"access": [{"serviceAccounts": ["web"]}]});
@@ -199,7 +194,6 @@ fn an_editor_may_not_change_who_may_have_what_and_an_admin_may() {
 
 #[test]
 fn a_dry_run_asks_for_the_same_rights() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     let old = store(&namespace);
     let _ = vault()
@@ -218,7 +212,6 @@ fn a_dry_run_asks_for_the_same_rights() {
 
 #[test]
 fn a_viewer_sees_envelopes_and_changes_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     store(&namespace);
     let viewer = Person::with_role("view", &namespace);
@@ -238,7 +231,6 @@ fn a_viewer_sees_envelopes_and_changes_nothing() {
 
 #[test]
 fn nobody_but_the_operator_writes_status_and_key_providers_are_in_no_role() {
-    let _lock = together();
     let namespace = Namespace::create("rights");
     for role in ["view", "edit", "admin"] {
         let person = Person::with_role(role, &namespace);
@@ -264,7 +256,6 @@ fn nobody_but_the_operator_writes_status_and_key_providers_are_in_no_role() {
 
 #[test]
 fn a_right_in_one_namespace_is_none_in_another() {
-    let _lock = together();
     let (home, elsewhere) = (Namespace::create("rights"), Namespace::create("rights"));
     let old = store(&elsewhere);
     let _ = vault()

@@ -6,9 +6,7 @@ mod killed;
 
 use std::thread;
 
-use secretvault_e2e::{
-    KeyProvider, Namespace, Pod, Vault, condition, eventually, kubectl, now, together,
-};
+use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, condition, eventually, kubectl, now};
 use serde_json::{Value, json};
 
 use self::fleet::Fleet;
@@ -25,7 +23,6 @@ fn vault(provider: &KeyProvider) -> Vault {
 
 #[test]
 fn a_person_watches_a_rotation_and_can_wait_for_its_end() {
-    let _lock = together();
     let namespace = Namespace::create("rotation");
     let provider = KeyProvider::local(namespace.name()).ready();
     let fleet = Fleet::create(&namespace, "app", 20, &provider);
@@ -73,7 +70,6 @@ fn a_person_watches_a_rotation_and_can_wait_for_its_end() {
 
 #[test]
 fn an_old_key_goes_when_no_vault_needs_it_and_until_then_the_vaults_are_named() {
-    let _lock = together();
     let namespace = Namespace::create("rotation-retire");
     let provider = KeyProvider::local(namespace.name()).ready();
     let fleet = Fleet::create(&namespace, "app", 3, &provider);
@@ -118,7 +114,6 @@ fn an_old_key_goes_when_no_vault_needs_it_and_until_then_the_vaults_are_named() 
 
 #[test]
 fn a_key_that_nothing_needs_any_more_is_taken_out_of_the_keyring() {
-    let _lock = together();
     let namespace = Namespace::create("rotation-retired");
     let (provider, old) = KeyProvider::with_an_old_key(namespace.name());
     let fleet = Fleet::create(&namespace, "app", 2, &provider);
@@ -135,7 +130,6 @@ fn a_key_that_nothing_needs_any_more_is_taken_out_of_the_keyring() {
 
 #[test]
 fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("rotation-edits");
     let provider = KeyProvider::local(namespace.name()).ready();
     let value = |turn: usize| format!("{VALUE}-{turn}");
@@ -190,7 +184,6 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
 
 #[test]
 fn a_data_key_gets_no_older_than_it_may_and_pods_do_not_notice() {
-    let _lock = together();
     let namespace = Namespace::create("rotation-rekey");
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = vault(&provider);
@@ -219,7 +212,6 @@ fn a_data_key_gets_no_older_than_it_may_and_pods_do_not_notice() {
 
 #[test]
 fn keys_are_rotated_by_age() {
-    let _lock = together();
     let namespace = Namespace::create("rotation-age");
     let provider = KeyProvider::local(namespace.name()).ready();
     let fleet = Fleet::create(&namespace, "app", 2, &provider);

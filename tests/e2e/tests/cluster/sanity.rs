@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Node, together};
+use secretvault_e2e::Node;
 use serde_json::Value;
 
 #[test]
 fn the_agent_passes_csi_sanity_for_identity_and_node() {
-    let _lock = together();
     let mut passed = Vec::new();
     let mut unexplained = Vec::new();
     let mut explained = BTreeSet::new();

@@ -4,12 +4,11 @@ mod prefix;
 mod told;
 mod variables;
 
-use secretvault_e2e::{Namespace, Pod, Vault, together};
+use secretvault_e2e::{Namespace, Pod, Vault};
 use serde_json::json;
 
 #[test]
 fn a_later_vault_overrides_an_earlier_one_path_by_path() {
-    let _lock = together();
     let namespace = Namespace::create("selection-merge");
     let shared = Vault::named("shared")
         .text("both", "shared")
@@ -43,7 +42,6 @@ fn a_later_vault_overrides_an_earlier_one_path_by_path() {
 
 #[test]
 fn items_with_commas_take_entries_patterns_and_other_paths() {
-    let _lock = together();
     let namespace = Namespace::create("selection-comma");
     let _ = app().apply(&namespace).expect_success();
     let items = "db/password=db_password, smtp/*, tls/**";
@@ -64,7 +62,6 @@ fn items_with_commas_take_entries_patterns_and_other_paths() {
 
 #[test]
 fn items_as_a_yaml_list_take_owners_and_modes_and_may_be_optional() {
-    let _lock = together();
     let namespace = Namespace::create("selection-yaml");
     let _ = app().apply(&namespace).expect_success();
     let items = "\
@@ -86,7 +83,6 @@ fn items_as_a_yaml_list_take_owners_and_modes_and_may_be_optional() {
 
 #[test]
 fn a_pod_waits_for_an_entry_that_is_missing_and_starts_when_it_is_there() {
-    let _lock = together();
     let namespace = Namespace::create("selection-missing");
     let _ = app().apply(&namespace).expect_success();
     let pod = Pod::mounting("app", "app").attribute("items", "db/user, smtp/token");
@@ -101,7 +97,6 @@ fn a_pod_waits_for_an_entry_that_is_missing_and_starts_when_it_is_there() {
 
 #[test]
 fn a_pod_waits_for_a_vault_that_is_missing_and_starts_when_it_is_there() {
-    let _lock = together();
     let namespace = Namespace::create("selection-vault");
     let pod = Pod::mounting("app", "app");
     pod.create(&namespace);
@@ -114,7 +109,6 @@ fn a_pod_waits_for_a_vault_that_is_missing_and_starts_when_it_is_there() {
 
 #[test]
 fn the_volumes_own_defaults_override_the_vaults_and_not_those_of_an_entry() {
-    let _lock = together();
     let namespace = Namespace::create("selection-defaults");
     let defaults = json!({"uid": 5, "gid": 6, "mode": "0404"});
     let vault = app().spec("fileDefaults", defaults);
@@ -146,7 +140,6 @@ fn the_volumes_own_defaults_override_the_vaults_and_not_those_of_an_entry() {
 
 #[test]
 fn a_group_that_somebody_chose_wins_over_fs_group() {
-    let _lock = together();
     let namespace = Namespace::create("selection-group");
     let vault = Vault::named("app").text("free", "f-1").text("own", "o-1");
     let vault = vault.spec("files", json!([{"entry": "own", "gid": 0}]));
@@ -171,7 +164,6 @@ fn a_group_that_somebody_chose_wins_over_fs_group() {
 
 #[test]
 fn a_misspelt_attribute_is_refused_and_the_right_one_is_named() {
-    let _lock = together();
     let namespace = Namespace::create("selection-typo");
     let _ = app().apply(&namespace).expect_success();
     let pod = Pod::mounting("typo", "app").attribute("item", "smtp/token");
@@ -188,7 +180,6 @@ fn a_misspelt_attribute_is_refused_and_the_right_one_is_named() {
 
 #[test]
 fn pods_that_are_applied_together_with_their_vaults_are_not_refused_for_want_of_them() {
-    let _lock = together();
     let namespace = Namespace::create("selection-at-once");
     let vault = |index: usize| app().renamed(&format!("app-{index}"));
     let pod = |index: usize| Pod::mounting(&format!("app-{index}"), &format!("app-{index}"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use secretvault_e2e::{Bao, KeyProvider, Namespace, Pod, Vault, condition, eventually, together};
+use secretvault_e2e::{Bao, KeyProvider, Namespace, Pod, Vault, condition, eventually};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-transit";
@@ -24,7 +24,6 @@ const PODS: usize = 60;
 
 #[test]
 fn all_pods_of_a_vault_cost_one_decrypt_for_each_replica_that_serves_them() {
-    let _lock = together();
     let namespace = Namespace::create("transit-count");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();
@@ -71,7 +70,6 @@ fn template() -> Value {
 
 #[test]
 fn with_the_server_down_cached_vaults_go_on_and_others_wait_and_say_why() {
-    let _lock = together();
     let namespace = Namespace::create("transit-down");
     let bao = Arc::new(Bao::start());
     let key = bao.key(namespace.name());
@@ -138,7 +136,6 @@ fn with_the_server_down_cached_vaults_go_on_and_others_wait_and_say_why() {
 
 #[test]
 fn a_token_that_was_taken_away_is_made_anew_by_another_login() {
-    let _lock = together();
     let namespace = Namespace::create("transit-login");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();
@@ -165,7 +162,6 @@ fn a_token_that_was_taken_away_is_made_anew_by_another_login() {
 
 #[test]
 fn the_status_of_a_transit_provider_says_what_is_known_of_it() {
-    let _lock = together();
     let namespace = Namespace::create("transit-status");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();

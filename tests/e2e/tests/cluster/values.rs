@@ -2,11 +2,10 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secretvault_e2e::{Namespace, Pod, Vault, together};
+use secretvault_e2e::{Namespace, Pod, Vault};
 
 #[test]
 fn every_text_arrives_byte_for_byte() {
-    let _lock = together();
     let namespace = Namespace::create("values-text");
     let mut vault = Vault::named("app");
     for (entry, value) in TEXTS {
@@ -23,7 +22,6 @@ fn every_text_arrives_byte_for_byte() {
 
 #[test]
 fn every_byte_arrives() {
-    let _lock = together();
     let namespace = Namespace::create("values-bytes");
     let every: Vec<u8> = (0..=255).collect();
     let values = [
@@ -51,7 +49,6 @@ fn every_byte_arrives() {
 
 #[test]
 fn the_largest_values_arrive() {
-    let _lock = together();
     let namespace = Namespace::create("values-large");
     let text: String = ('!'..='~').cycle().take(MAX_ENTRY).collect();
     let bytes: Vec<u8> = (0..=255).rev().cycle().take(MAX_ENTRY).collect();
@@ -77,7 +74,6 @@ fn the_largest_values_arrive() {
 
 #[test]
 fn five_hundred_entries_are_five_hundred_files() {
-    let _lock = together();
     let namespace = Namespace::create("values-many");
     let entries: Vec<(String, String)> = (0..500)
         .map(|n| {

@@ -1,11 +1,10 @@
 //! What a pod finds at its mount point: owners, groups, modes, and nothing that it can write to.
 
-use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault, together};
+use secretvault_e2e::{Mount, Namespace, NodeVolume, Pod, Vault};
 use serde_json::{Value, json};
 
 #[test]
 fn a_pod_of_root_finds_owners_groups_and_modes_as_the_vault_says() {
-    let _lock = together();
     let namespace = Namespace::create("volume-root");
     app(&namespace);
     let pod = Pod::mounting("app", "app");
@@ -23,7 +22,6 @@ fn a_pod_of_root_finds_owners_groups_and_modes_as_the_vault_says() {
 
 #[test]
 fn a_pod_that_is_not_root_reads_its_own_files_and_those_of_its_fs_group() {
-    let _lock = together();
     let namespace = Namespace::create("volume-user");
     app(&namespace);
     let user =
@@ -43,7 +41,6 @@ fn a_pod_that_is_not_root_reads_its_own_files_and_those_of_its_fs_group() {
 
 #[test]
 fn a_pod_in_a_user_namespace_finds_the_same_owners_as_one_without() {
-    let _lock = together();
     let namespace = Namespace::create("volume-userns");
     app(&namespace);
     let pod = Pod::mounting("app", "app").with("/spec/hostUsers", json!(false));
@@ -65,7 +62,6 @@ fn a_pod_in_a_user_namespace_finds_the_same_owners_as_one_without() {
 
 #[test]
 fn the_container_sees_a_read_only_tmpfs() {
-    let _lock = together();
     let namespace = Namespace::create("volume-mount");
     app(&namespace);
     for (name, host_users) in [("app", true), ("in-userns", false)] {
@@ -89,7 +85,6 @@ fn the_container_sees_a_read_only_tmpfs() {
 
 #[test]
 fn the_nodes_mount_keeps_every_flag() {
-    let _lock = together();
     let namespace = Namespace::create("volume-flags");
     app(&namespace);
     let pod = Pod::mounting("app", "app");
@@ -113,7 +108,6 @@ fn the_nodes_mount_keeps_every_flag() {
 
 #[test]
 fn no_container_can_write_into_its_volume() {
-    let _lock = together();
     let namespace = Namespace::create("volume-write");
     app(&namespace);
     for (name, host_users) in [("app", true), ("in-userns", false)] {
@@ -139,7 +133,6 @@ fn no_container_can_write_into_its_volume() {
 
 #[test]
 fn a_volume_that_asks_to_be_writable_is_refused_with_advice() {
-    let _lock = together();
     let namespace = Namespace::create("volume-readonly");
     app(&namespace);
     let read_only = "/spec/volumes/0/csi/readOnly";
@@ -153,7 +146,6 @@ fn a_volume_that_asks_to_be_writable_is_refused_with_advice() {
 
 #[test]
 fn the_pods_own_token_fits_into_the_volume() {
-    let _lock = together();
     let namespace = Namespace::create("volume-token");
     app(&namespace);
     // The token is mounted at `/var/run/secrets/kubernetes.io/serviceaccount`. That is inside the
@@ -180,7 +172,6 @@ fn the_pods_own_token_fits_into_the_volume() {
 
 #[test]
 fn one_file_can_be_mounted_by_its_sub_path() {
-    let _lock = together();
     let namespace = Namespace::create("volume-subpath");
     let vault = Vault::named("app").text("db/password", "p-1");
     let _ = vault.apply(&namespace).expect_success();
@@ -199,7 +190,6 @@ fn one_file_can_be_mounted_by_its_sub_path() {
 /// What kubelet and the runtime add for a container is not there yet.
 #[test]
 fn nobody_on_the_node_can_write_into_a_volume() {
-    let _lock = together();
     let namespace = Namespace::create("volume-node");
     app(&namespace);
     Pod::mounting("app", "app").run(&namespace);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use secretvault_e2e::{Answer, Namespace, Vault, together};
+use secretvault_e2e::{Answer, Namespace, Vault};
 use serde_json::{Value, json};
 
 const OLD: &str = "hunter2-edited";
@@ -24,7 +24,6 @@ fn patch(namespace: &Namespace, kind: &str, patch: &Value) -> Answer {
 
 #[test]
 fn a_value_typed_into_kubectl_edit_is_sealed() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     stored_vault(&namespace);
     let editor = format!("sed -i 's|db/password: sv1:.*|db/password: {NEW}|'");
@@ -40,7 +39,6 @@ fn a_value_typed_into_kubectl_edit_is_sealed() {
 
 #[test]
 fn a_value_in_a_merge_patch_is_sealed() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     stored_vault(&namespace);
     let change = json!({"spec": {"data": {"db/password": NEW}}});
@@ -50,7 +48,6 @@ fn a_value_in_a_merge_patch_is_sealed() {
 
 #[test]
 fn a_value_in_a_json_patch_is_sealed() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     stored_vault(&namespace);
     let path = "/spec/data/db~1password";
@@ -61,7 +58,6 @@ fn a_value_in_a_json_patch_is_sealed() {
 
 #[test]
 fn a_value_in_a_replacement_is_sealed() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     let before = stored_vault(&namespace);
     let _ = vault()
@@ -82,7 +78,6 @@ fn assert_sealed(namespace: &Namespace) {
 
 #[test]
 fn a_dry_run_of_a_new_vault_seals_in_its_answer_and_stores_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     for way in [&["apply"][..], &["apply", "--server-side"], &["create"]] {
         let dry_run = ["--dry-run=server", "-o", "json", "-f", "-"];
@@ -94,7 +89,6 @@ fn a_dry_run_of_a_new_vault_seals_in_its_answer_and_stores_nothing() {
 
 #[test]
 fn a_dry_run_of_a_change_seals_in_its_answer_and_changes_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     let before = stored_vault(&namespace);
     let changed = vault().text("db/password", NEW).manifest();
@@ -122,7 +116,6 @@ fn assert_answer_is_sealed(answer: &str, value: &str) -> String {
 
 #[test]
 fn the_next_server_side_apply_conflicts_neither_with_status_nor_with_another_managers_label() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     let _ = vault().apply_server_side(&namespace).expect_success();
     vault().wait_ready(&namespace);
@@ -150,7 +143,6 @@ fn the_next_server_side_apply_conflicts_neither_with_status_nor_with_another_man
 
 #[test]
 fn another_managers_value_for_the_same_entry_conflicts_until_it_is_forced() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     let _ = vault().apply_server_side(&namespace).expect_success();
     let before = vault().stored(&namespace);
@@ -168,7 +160,6 @@ fn another_managers_value_for_the_same_entry_conflicts_until_it_is_forced() {
 
 #[test]
 fn two_managers_share_a_vault_entry_by_entry() {
-    let _lock = together();
     let namespace = Namespace::create("edit");
     let _ = vault().apply_server_side(&namespace).expect_success();
     let theirs = Vault::named("app").text("smtp/token", NEW);

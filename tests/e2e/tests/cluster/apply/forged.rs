@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use secretvault_e2e::{Answer, Namespace, STATE, Vault, together};
+use secretvault_e2e::{Answer, Namespace, STATE, Vault};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-forged";
@@ -38,7 +38,6 @@ fn assert_creation_refused(namespace: &Namespace, forged: &Vault, says: &[&str])
 
 #[test]
 fn an_envelope_of_another_entry_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let stored = store(&namespace);
     let backup = Vault::from_backup(&stored);
@@ -58,7 +57,6 @@ fn an_envelope_of_another_entry_is_refused() {
 
 #[test]
 fn an_envelope_in_the_other_map_opens_for_the_same_entry() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let stored = store(&namespace);
     let envelope = stored["spec"]["data"]["db/password"].clone();
@@ -72,7 +70,6 @@ fn an_envelope_in_the_other_map_opens_for_the_same_entry() {
 
 #[test]
 fn the_envelopes_of_another_vault_are_refused_with_its_data_key_and_without() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let stored = store(&namespace);
     let stolen = Vault::from_backup(&stored).renamed("thief");
@@ -92,7 +89,6 @@ fn the_envelopes_of_another_vault_are_refused_with_its_data_key_and_without() {
 
 #[test]
 fn the_envelopes_of_another_namespace_are_refused_with_its_data_key_and_without() {
-    let _lock = together();
     let (theirs, mine) = (Namespace::create("forged"), Namespace::create("forged"));
     let stored = store(&theirs);
     let stolen = Vault::from_backup(&stored);
@@ -110,7 +106,6 @@ fn the_envelopes_of_another_namespace_are_refused_with_its_data_key_and_without(
 
 #[test]
 fn another_vaults_data_key_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let stored = store(&namespace);
     let other = vault().renamed("other");
@@ -135,7 +130,6 @@ fn another_vaults_data_key_is_refused() {
 
 #[test]
 fn a_wrapped_data_key_with_one_changed_character_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let stored = store(&namespace);
     let mut data_key = stored["spec"]["dataKey"].clone();
@@ -148,7 +142,6 @@ fn a_wrapped_data_key_with_one_changed_character_is_refused() {
 
 #[test]
 fn a_new_value_that_only_starts_like_an_envelope_is_refused_and_goes_into_binary_data() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     for prefix in ["sv1:", "git1:"] {
         let text = format!("{prefix}{VALUE}");
@@ -164,7 +157,6 @@ fn a_new_value_that_only_starts_like_an_envelope_is_refused_and_goes_into_binary
 
 #[test]
 fn a_generated_name_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let mut manifest: Value = serde_json::from_str(&vault().manifest()).unwrap();
     manifest["metadata"] = json!({"generateName": "app-"});
@@ -188,7 +180,6 @@ fn a_generated_name_is_refused() {
 
 #[test]
 fn a_value_that_is_no_text_is_refused_and_neither_shown_nor_logged() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let logs = Logs::from_now();
     let number = u64::from(getrandom::u32().unwrap()) + 7_000_000_000;
@@ -242,7 +233,6 @@ impl Logs {
 
 #[test]
 fn an_unquoted_number_is_refused_with_the_advice_to_quote_it() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let number = Vault::named("app").value("data", "pin", json!(4_711_471_147_u64));
     let says = ["spec.data[pin]", "must be a string", "put quotes around it"];
@@ -258,7 +248,6 @@ fn an_unquoted_number_is_refused_with_the_advice_to_quote_it() {
 
 #[test]
 fn base64_that_is_not_canonical_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let wrong = Vault::named("app").binary("key", VALUE);
     let says = ["spec.binaryData[key] is not base64", "base64 -w0"];
@@ -269,7 +258,6 @@ fn base64_that_is_not_canonical_is_refused() {
 
 #[test]
 fn an_annotation_that_holds_a_value_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let copies = [
         VALUE.to_owned(),
@@ -296,7 +284,6 @@ fn an_annotation_that_holds_a_value_is_refused() {
 
 #[test]
 fn an_annotation_that_keeps_a_packed_manifest_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     for tool in ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"] {
         let says = [
@@ -314,7 +301,6 @@ fn an_annotation_that_keeps_a_packed_manifest_is_refused() {
 
 #[test]
 fn a_last_applied_annotation_that_is_no_manifest_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let key = "kubectl.kubernetes.io/last-applied-configuration";
     // kubectl would write a right one in its place.
@@ -344,7 +330,6 @@ fn a_last_applied_annotation_that_is_no_manifest_is_refused() {
 
 #[test]
 fn a_key_provider_that_is_not_there_is_refused_for_sealed_vaults_and_new_ones() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     store(&namespace);
     let moved = vault().spec("keyProvider", json!("another"));
@@ -362,7 +347,6 @@ fn a_key_provider_that_is_not_there_is_refused_for_sealed_vaults_and_new_ones() 
 
 #[test]
 fn a_refused_patch_names_the_field_and_changes_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("forged");
     let before = store(&namespace);
     let envelope = &before["spec"]["data"]["db/password"];

@@ -1,6 +1,6 @@
 //! Limits: accepted at the limit, refused one beyond, by a message that names entry and limit.
 
-use secretvault_e2e::{Namespace, Vault, together};
+use secretvault_e2e::{Namespace, Vault};
 use serde_json::Value;
 
 const MAX_NAME: usize = 253;
@@ -31,7 +31,6 @@ fn assert_limit(namespace: &Namespace, accepted: &Vault, refused: &Vault, says: 
 
 #[test]
 fn an_entrys_name_has_at_most_253_characters() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let named = |length: usize| Vault::named("app").text(&"n".repeat(length), VALUE);
     let says = ["nnnnnnnn", "253"];
@@ -40,7 +39,6 @@ fn an_entrys_name_has_at_most_253_characters() {
 
 #[test]
 fn a_text_entry_has_at_most_512_kib() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let sized = |length: usize| Vault::named("app").text("big", &value(length));
     let says = ["entry big", "524288 bytes", "512 KiB"];
@@ -49,7 +47,6 @@ fn a_text_entry_has_at_most_512_kib() {
 
 #[test]
 fn client_side_apply_takes_values_that_do_not_fit_into_its_annotation() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     // An annotation may have 256 KiB; the values are out of it before anybody measures.
     let big = Vault::named("app").text("big", &value(400 * 1024));
@@ -61,7 +58,6 @@ fn client_side_apply_takes_values_that_do_not_fit_into_its_annotation() {
 
 #[test]
 fn a_binary_entry_has_at_most_512_kib() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     // 524288 = 3 · 174762 + 2 bytes; base64 of zeros is all A.
     let zeros =
@@ -72,7 +68,6 @@ fn a_binary_entry_has_at_most_512_kib() {
 
 #[test]
 fn a_vault_has_at_most_500_entries_over_all_maps() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let filled = |last: &str| {
         let many = (0..MAX_ENTRIES - 1).map(|n| format!("entry/{n}"));
@@ -119,7 +114,6 @@ fn sealed_characters(stored: &Value) -> usize {
 
 #[test]
 fn the_sealed_values_of_a_vault_have_at_most_one_mib() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let full = brim_full();
     let beyond = full.clone().text("e", &value(64 * 10 - 3));
@@ -130,7 +124,6 @@ fn the_sealed_values_of_a_vault_have_at_most_one_mib() {
 
 #[test]
 fn a_brim_full_vault_can_be_applied_again_and_can_change() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let full = brim_full();
     let _ = full.apply_server_side(&namespace).expect_success();
@@ -149,7 +142,6 @@ fn a_brim_full_vault_can_be_applied_again_and_can_change() {
 
 #[test]
 fn a_vault_that_would_leave_no_room_for_its_status_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     let with_public = |length: usize| {
         let public = |name: &str| "p".repeat(length / 3) + name;
@@ -164,7 +156,6 @@ fn a_vault_that_would_leave_no_room_for_its_status_is_refused() {
 
 #[test]
 fn a_vault_at_all_of_its_limits_at_once_gets_its_status() {
-    let _lock = together();
     let namespace = Namespace::create("limits");
     // 500 names of 253 characters, and envelopes of almost 1 MiB: the status repeats the names.
     let many = (0..MAX_ENTRIES).map(|n| format!("{n:0>3}-{}", "n".repeat(MAX_NAME - 4)));

@@ -1,7 +1,7 @@
 //! Manifests that no pod could use: refused by a message that says what is wrong where. (Most of it
 //! the schema refuses too, without the webhook: see `schema`.)
 
-use secretvault_e2e::{Answer, Namespace, Vault, together};
+use secretvault_e2e::{Answer, Namespace, Vault};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-rules";
@@ -23,7 +23,6 @@ fn assert_rule(namespace: &Namespace, wrong: &Vault, says: &[&str], right: &Vaul
 
 #[test]
 fn an_entry_in_two_maps_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     for map in ["binaryData", "publicData", "publicBinaryData"] {
         let says = [map, "entry a is also in data", "keep one of the two"];
@@ -39,7 +38,6 @@ fn an_entry_in_two_maps_is_refused() {
 
 #[test]
 fn a_name_that_leaves_the_volume_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     for name in [
         "../a",
@@ -66,7 +64,6 @@ fn files(rules: Value) -> Vault {
 
 #[test]
 fn two_entries_at_one_path_are_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let wrong = files(json!([{"entry": "a", "path": "p"}, {"entry": "b", "path": "p"}]));
     let right = files(json!([{"entry": "a", "path": "p"}, {"entry": "b", "path": "q"}]));
@@ -80,7 +77,6 @@ fn two_entries_at_one_path_are_refused() {
 
 #[test]
 fn an_entry_at_the_path_of_another_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let wrong = files(json!([{"entry": "a", "path": "b"}]));
     let right = files(json!([{"entry": "a", "path": "b"}, {"entry": "b", "path": "a"}]));
@@ -94,7 +90,6 @@ fn an_entry_at_the_path_of_another_is_refused() {
 
 #[test]
 fn one_path_below_another_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let wrong = vault().text("a/below", "below");
     let right = vault().text("a.d/below", "below");
@@ -108,7 +103,6 @@ fn one_path_below_another_is_refused() {
 
 #[test]
 fn two_entries_at_one_path_are_refused_among_many_rules_too() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let count = 200;
     let many = |last_path: &str| {
@@ -130,7 +124,6 @@ fn two_entries_at_one_path_are_refused_among_many_rules_too() {
 
 #[test]
 fn a_rule_for_an_entry_that_is_not_there_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let wrong = files(json!([{"entry": "absent"}]));
     let says = ["spec.files[0].entry", "absent", "not in the vault"];
@@ -139,7 +132,6 @@ fn a_rule_for_an_entry_that_is_not_there_is_refused() {
 
 #[test]
 fn a_mode_is_three_octal_digits_in_quotes() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let right = files(json!([{"entry": "a", "mode": "0400"}]));
     for mode in ["0999", "4755", "07777", "rw", ""] {
@@ -152,7 +144,6 @@ fn a_mode_is_three_octal_digits_in_quotes() {
 
 #[test]
 fn an_unquoted_mode_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let apply = |mode: &str| -> Answer {
         namespace.apply(&format!(
@@ -173,7 +164,6 @@ fn an_unquoted_mode_is_refused() {
 
 #[test]
 fn an_owner_is_a_number_that_is_a_user() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let owned = |field: &str, id: Value| files(json!([{"entry": "a", field: id}]));
     for field in ["uid", "gid"] {
@@ -187,7 +177,6 @@ fn an_owner_is_a_number_that_is_a_user() {
 
 #[test]
 fn a_misspelt_field_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let says = ["unknown field", "spec.stringData"];
     assert_rule(
@@ -200,7 +189,6 @@ fn a_misspelt_field_is_refused() {
 
 #[test]
 fn an_immutable_vault_changes_neither_values_nor_files_nor_back_but_labels_and_access() {
-    let _lock = together();
     let namespace = Namespace::create("rules");
     let vault = vault().spec("immutable", json!(true));
     let _ = vault.apply(&namespace).expect_success();

@@ -1,6 +1,6 @@
 //! What the status says of a vault, and how people look at it.
 
-use secretvault_e2e::{Namespace, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Vault, eventually};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-status-with-a-length-of-its-own";
@@ -19,7 +19,6 @@ fn entry<'a>(stored: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn a_sealed_vault_is_ready_for_the_generation_that_was_applied() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let _ = namespace
@@ -40,7 +39,6 @@ fn a_sealed_vault_is_ready_for_the_generation_that_was_applied() {
 
 #[test]
 fn the_entries_have_name_key_and_time_and_nothing_of_a_value() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let stored = vault().wait_ready(&namespace);
@@ -66,7 +64,6 @@ fn the_entries_have_name_key_and_time_and_nothing_of_a_value() {
 
 #[test]
 fn the_status_of_a_short_value_and_of_a_long_one_differ_in_revision_and_time_only() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let short = vault().wait_ready(&namespace)["status"].clone();
@@ -92,7 +89,6 @@ fn the_status_of_a_short_value_and_of_a_long_one_differ_in_revision_and_time_onl
 
 #[test]
 fn sealed_at_stays_with_a_value_and_moves_with_a_change() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().wait_ready(&namespace);
@@ -112,7 +108,6 @@ fn sealed_at_stays_with_a_value_and_moves_with_a_change() {
 
 #[test]
 fn an_entry_that_goes_leaves_the_status_and_an_event_names_it() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     vault().wait_ready(&namespace);
@@ -137,7 +132,6 @@ fn an_entry_that_goes_leaves_the_status_and_an_event_names_it() {
 
 #[test]
 fn a_status_that_does_not_change_is_not_written_again() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let before = vault().wait_ready(&namespace);
@@ -168,7 +162,6 @@ fn a_status_that_does_not_change_is_not_written_again() {
 
 #[test]
 fn kubectl_get_shows_readiness_reason_entries_provider_and_consumers() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     vault().wait_ready(&namespace);
@@ -206,7 +199,6 @@ fn kubectl_get_shows_readiness_reason_entries_provider_and_consumers() {
 
 #[test]
 fn a_vault_without_secrets_is_ready_and_has_no_data_key() {
-    let _lock = together();
     let namespace = Namespace::create("status");
     let public = Vault::named("public").public("host", "db.shop.svc");
     let _ = public.apply(&namespace).expect_success();

@@ -1,7 +1,7 @@
 //! Only a node agent may ask, with its own token.
 
 use secretvault_delivery::{AGENT_AUDIENCE, POD_AUDIENCE};
-use secretvault_e2e::{Namespace, SYSTEM, Vault, together};
+use secretvault_e2e::{Namespace, SYSTEM, Vault};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -62,7 +62,6 @@ impl Home {
 
 #[test]
 fn whoever_shows_no_token_for_the_operator_gets_nothing() {
-    let _lock = together();
     let home = Home::create("agents");
     let mut table = home.table();
     let agent = Bound::to_pod(&part_of_system(AGENT, Some("node-a")));
@@ -88,7 +87,6 @@ fn whoever_shows_no_token_for_the_operator_gets_nothing() {
 
 #[test]
 fn whoever_is_not_the_node_agents_account_in_a_pod_gets_nothing() {
-    let _lock = together();
     let home = Home::create("accounts");
     let mut table = home.table();
     let operator = Bound::to_pod(&part_of_system(OPERATOR, None));
@@ -122,7 +120,6 @@ fn whoever_is_not_the_node_agents_account_in_a_pod_gets_nothing() {
 
 #[test]
 fn a_forged_or_expired_agents_token_gets_nothing() {
-    let _lock = together();
     let home = Home::create("agents-forged");
     let mut table = home.table();
     let token = agent_token("node-a");

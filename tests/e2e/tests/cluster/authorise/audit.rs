@@ -7,7 +7,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use secretvault_delivery::v1::Volume;
-use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, kubectl, together};
+use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, kubectl};
 use serde_json::{Value, json};
 
 use super::scene::{Bystander, Scene};
@@ -22,7 +22,6 @@ const OFTEN: usize = 24;
 
 #[test]
 fn each_verdict_is_one_line_of_names_and_reasons_and_of_nothing_else() {
-    let _lock = together();
     let namespace = Namespace::create("audit");
     let rules = json!([{"serviceAccounts": ["web"], "entries": ["db/*"]}]);
     let vault = Vault::named("app").text("db/password", VALUE);

@@ -8,8 +8,6 @@ mod world;
 
 use std::thread;
 
-use secretvault_e2e::together;
-
 use self::axes::{Cell, Place};
 use self::judge::{Judge, Row};
 use self::world::World;
@@ -17,7 +15,6 @@ use crate::attacker::{Connection, Outcome};
 
 #[test]
 fn every_cell_of_the_authorisation_matrix_is_as_the_table_says() {
-    let _lock = together();
     let world = World::create();
     let replicas = world.scene.operator.replicas();
     assert!(replicas.len() > 1, "only {} replica", replicas.len());
@@ -68,7 +65,6 @@ fn ask_all(world: &World, replica: &Connection) -> Judge {
 /// whether the entry is.
 #[test]
 fn missing_and_forbidden_look_the_same_from_another_namespace_whatever_the_rule() {
-    let _lock = together();
     let world = World::create();
     let replicas = world.scene.operator.replicas();
     for replica in &replicas {

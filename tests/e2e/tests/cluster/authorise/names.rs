@@ -1,7 +1,7 @@
 //! What a pod's author writes into `vaults` and `items` reaches nothing that the pod may not have.
 
 use secretvault_delivery::v1::Reason;
-use secretvault_e2e::{Namespace, Vault, together};
+use secretvault_e2e::{Namespace, Vault};
 
 use super::scene::{Bystander, Scene};
 use super::table::{Refusal, Table, Treasure};
@@ -16,7 +16,6 @@ const ONE: &[&str] = &["password"];
 
 #[test]
 fn no_spelling_of_a_vaults_name_reaches_another_namespace() {
-    let _lock = together();
     let [home, palace] = ["names", "names-palace"].map(Namespace::create);
     let vault = Vault::named("app").text("password", "hunter2");
     let _ = vault.apply(&home).expect_success();
@@ -72,7 +71,6 @@ fn no_spelling_of_a_vaults_name_reaches_another_namespace() {
 
 #[test]
 fn no_spelling_of_an_item_leaves_its_vault_or_the_volume() {
-    let _lock = together();
     let home = Namespace::create("items");
     let vault = Vault::named("app").text("password", "hunter2");
     let _ = vault.apply(&home).expect_success();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use secretvault_delivery::v1::Reason;
-use secretvault_e2e::{Namespace, Pod, Vault, eventually, kubectl, together};
+use secretvault_e2e::{Namespace, Pod, Vault, eventually, kubectl};
 use serde_json::json;
 
 use super::scene::{Bystander, Scene, bystander};
@@ -35,7 +35,6 @@ fn pretender(namespace: &Namespace) -> Bystander {
 
 #[test]
 fn a_namespace_has_what_its_labels_allow_as_long_as_it_has_them() {
-    let _lock = together();
     let [home, blue, red, plain] =
         ["labels", "labels-blue", "labels-red", "labels-plain"].map(Namespace::create);
     label(&blue, "team=blue");
@@ -101,7 +100,6 @@ fn until_refused(scene: &Scene, ask: &Ask) {
 /// Nothing is pushed: kubelet's republish asks again, and what it finds is taken away.
 #[test]
 fn files_go_from_a_running_pod_when_its_namespace_loses_the_label() {
-    let _lock = together();
     let [home, guest] = ["unlabel", "unlabel-guest"].map(Namespace::create);
     label(&guest, "team=blue");
     let rules = json!([

@@ -1,9 +1,7 @@
 //! What RBAC cannot say of the operator's rights: the API server holds it to that, whoever has its
 //! token.
 
-use secretvault_e2e::{
-    Answer, Namespace, SYSTEM, Vault, eventually, kubectl, kubectl_with, together,
-};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, Vault, eventually, kubectl, kubectl_with};
 use serde_json::{Value, json};
 
 use crate::attacker::{Bound, OPERATOR, kubectl_as, mint, part_of_system};
@@ -33,7 +31,6 @@ fn patch(namespace: &Namespace, patch: &Value) -> Answer {
 
 #[test]
 fn the_operator_may_change_how_a_vault_is_sealed_and_nothing_else_of_it() {
-    let _lock = together();
     let namespace = Namespace::create("policies");
     let vault = Vault::named("app")
         .text("token", VALUE)
@@ -110,7 +107,6 @@ impl Drop for Secret {
 
 #[test]
 fn the_operator_may_write_keyrings_and_nothing_that_others_act_upon() {
-    let _lock = together();
     let namespace = Namespace::create("policies");
     let secret = Secret(namespace.name().to_owned());
     let both = json!({"one": "1", "two": "2"});

@@ -1,7 +1,7 @@
 //! Which pods a vault's rules allow which entries.
 
 use secretvault_delivery::v1::Reason;
-use secretvault_e2e::{Namespace, Vault, together};
+use secretvault_e2e::{Namespace, Vault};
 use serde_json::json;
 
 use super::scene::{Bystander, Scene};
@@ -43,7 +43,6 @@ fn vault(guests: &Namespace) -> Vault {
 
 #[test]
 fn a_pod_gets_what_a_rule_allows_it_and_nothing_else() {
-    let _lock = together();
     let [home, guests, strangers] =
         ["rules", "rules-guest", "rules-stranger"].map(Namespace::create);
     let _ = vault(&guests).apply(&home).expect_success();
@@ -119,7 +118,6 @@ fn a_pod_gets_what_a_rule_allows_it_and_nothing_else() {
 
 #[test]
 fn a_vault_without_rules_is_for_its_own_namespace() {
-    let _lock = together();
     let [home, strangers] = ["open", "open-stranger"].map(Namespace::create);
     let vault = Vault::named("app").text("password", "hunter2");
     let _ = vault.apply(&home).expect_success();
@@ -142,7 +140,6 @@ fn a_vault_without_rules_is_for_its_own_namespace() {
 
 #[test]
 fn one_forbidden_vault_of_two_releases_nothing_of_the_other() {
-    let _lock = together();
     let home = Namespace::create("two");
     let app = Vault::named("app").text("password", "hunter2");
     let _ = app.apply(&home).expect_success();
@@ -173,7 +170,6 @@ fn one_forbidden_vault_of_two_releases_nothing_of_the_other() {
 /// Whoever is refused in another namespace learns nothing of what is there.
 #[test]
 fn missing_and_forbidden_in_another_namespace_are_refused_in_the_same_words() {
-    let _lock = together();
     let [home, palace] = ["words", "words-palace"].map(Namespace::create);
     let treasure = Vault::named("treasure").text("gold", "g");
     let _ = treasure.apply(&palace).expect_success();

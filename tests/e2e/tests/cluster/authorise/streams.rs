@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use secretvault_delivery::AGENT_AUDIENCE;
-use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, together};
+use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually};
 use serde_json::json;
 use tonic::Code;
 
@@ -76,7 +76,6 @@ fn granted(scene: &Scene, pod: &Bystander, agent: &[String]) -> Granted {
 
 #[test]
 fn whoever_is_no_agent_watches_nothing() {
-    let _lock = together();
     let scene = Scene::new();
     let namespace = Namespace::create("watchers");
     let pod = Bystander::create(&namespace, "web", "web");
@@ -127,7 +126,6 @@ fn whoever_is_no_agent_watches_nothing() {
 /// so whoever makes one up learns nothing of the vault.
 #[test]
 fn handles_of_another_node_and_made_up_ones_tell_nothing_of_a_vault() {
-    let _lock = together();
     let home = Home::create("handles");
     let (near, far) = (&home.near, &home.far);
     let mut stream = open(&home, &home.scene.agent_a);
@@ -178,7 +176,6 @@ fn handles_of_another_node_and_made_up_ones_tell_nothing_of_a_vault() {
 /// A handle is a right to hear, not to have: what it was given for may not be had any more.
 #[test]
 fn a_handle_releases_nothing_and_outlives_no_right() {
-    let _lock = together();
     let home = Home::create("withdrawn");
     let near = &home.near;
     let mut stream = open(&home, &home.scene.agent_a);

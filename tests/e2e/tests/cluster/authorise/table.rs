@@ -205,13 +205,12 @@ impl<'a> Table<'a> {
 
 /// The table itself can fail.
 mod proof {
-    use secretvault_e2e::{Namespace, Vault, together};
+    use secretvault_e2e::{Namespace, Vault};
 
     use super::{Reason, Refusal, Table, Treasure};
     use crate::authorise::scene::{Bystander, Scene};
 
     fn attack(granted: bool, refusal: &Refusal) {
-        let _lock = together();
         let namespace = Namespace::create("proof");
         let vault = Vault::named("app").text("password", "hunter2");
         let _ = vault.apply(&namespace).expect_success();

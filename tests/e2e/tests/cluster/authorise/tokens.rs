@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use secretvault_delivery::{AGENT_AUDIENCE, v1::Reason};
-use secretvault_e2e::{Namespace, Vault, together};
+use secretvault_e2e::{Namespace, Vault};
 use serde_json::{Value, json};
 
 use crate::attacker::{Bound, Key, Token, agent_token, mint};
@@ -87,7 +87,6 @@ impl Home {
 
 #[test]
 fn a_token_for_anybody_else_releases_nothing() {
-    let _lock = together();
     let home = Home::create("audience");
     let control = home.control();
     let mut table = home.table();
@@ -114,7 +113,6 @@ fn a_token_for_anybody_else_releases_nothing() {
 /// as the attack is.
 #[test]
 fn a_forged_or_expired_token_releases_nothing() {
-    let _lock = together();
     let home = Home::create("forged");
     let token = home.pod.token();
     let cluster = Key::of_cluster();
@@ -154,7 +152,6 @@ fn a_forged_or_expired_token_releases_nothing() {
 
 #[test]
 fn a_token_that_proves_no_pod_on_a_node_releases_nothing() {
-    let _lock = together();
     let home = Home::create("bound");
     let control = home.control();
     let mut table = home.table();
@@ -189,7 +186,6 @@ fn a_token_that_proves_no_pod_on_a_node_releases_nothing() {
 
 #[test]
 fn an_agent_gets_nothing_for_pods_of_another_node() {
-    let _lock = together();
     let home = Home::create("nodes");
     let mut far = bystander("far", "web");
     far["spec"]["nodeName"] = json!("node-b");
@@ -219,7 +215,6 @@ fn an_agent_gets_nothing_for_pods_of_another_node() {
 
 #[test]
 fn an_agent_cannot_ask_for_one_pod_with_the_token_of_another() {
-    let _lock = together();
     let home = Home::create("other");
     let other = Bystander::create(&home.namespace, "other", "other");
     let control = home.control();
@@ -265,7 +260,6 @@ fn an_agent_cannot_ask_for_one_pod_with_the_token_of_another() {
 
 #[test]
 fn a_pod_that_lives_no_more_gets_nothing() {
-    let _lock = together();
     let home = Home::create("dead");
     let mut table = home.table();
     let delete = |pod: &Bystander| {
@@ -309,7 +303,6 @@ fn a_pod_that_lives_no_more_gets_nothing() {
 
 #[test]
 fn a_pod_that_ends_or_is_being_deleted_gets_no_first_grant() {
-    let _lock = together();
     let home = Home::create("ending");
     let mut table = home.table();
     let asks = |pod: &Bystander| home.scene.asks(pod, "app", "");

@@ -1,6 +1,6 @@
 //! What is told to whoever writes access rules: which rule, which field, and what is wrong.
 
-use secretvault_e2e::{Namespace, Vault, together};
+use secretvault_e2e::{Namespace, Vault};
 use serde_json::{Value, json};
 
 const VALUE: &str = "hunter2-rules";
@@ -12,7 +12,6 @@ fn with_rule(rule: &Value) -> Vault {
 
 #[test]
 fn a_wrong_rule_is_refused_by_its_place() {
-    let _lock = together();
     let namespace = Namespace::create("told");
     for (rule, place, problem) in [
         (json!({"entries": [1]}), "entries[0]", "type"),
@@ -55,7 +54,6 @@ fn a_wrong_rule_is_refused_by_its_place() {
 
 #[test]
 fn a_rule_that_can_never_match_is_a_warning() {
-    let _lock = together();
     let namespace = Namespace::create("told-never");
     let exists = |key: &str| json!({"key": key, "operator": "Exists"});
     let missing = json!({"key": "a", "operator": "DoesNotExist"});

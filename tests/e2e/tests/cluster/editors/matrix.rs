@@ -1,7 +1,7 @@
 //! Each requester tries each change. What should come of it is written here once more, apart from any
 //! code that decides it.
 
-use secretvault_e2e::{Namespace, together};
+use secretvault_e2e::Namespace;
 use serde_json::Value;
 
 use super::people::{ADMIN, DBA, DEPLOYER, JANE, PIPELINE, STRANGER, Who};
@@ -47,7 +47,6 @@ y    y    y    y    y    y     {"spec": {}}
 
 #[test]
 fn every_requester_may_make_the_changes_that_the_rules_let_him_and_no_other() {
-    let _lock = together();
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
     let editors = [JANE, DBA, DEPLOYER, PIPELINE, STRANGER];

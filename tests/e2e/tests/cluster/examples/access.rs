@@ -1,12 +1,11 @@
 //! Who may have what, what stays when it is deleted, what cannot change.
 
-use secretvault_e2e::{eventually, kubectl, together};
+use secretvault_e2e::{eventually, kubectl};
 
 use super::{Example, files, listing};
 
 #[test]
 fn access_rules() {
-    let _lock = together();
     let example = Example::apply("access-rules");
     assert_eq!(
         listing(&example.logs("web")),
@@ -59,7 +58,6 @@ fn access_rules() {
 
 #[test]
 fn on_delete() {
-    let _lock = together();
     let example = Example::apply("on-delete");
     example.wait_ready("app");
     for vault in ["retained", "removed"] {
@@ -81,7 +79,6 @@ fn on_delete() {
 
 #[test]
 fn immutable() {
-    let _lock = together();
     let example = Example::apply("immutable");
     let patch =
         |patch: &str| example.kubectl(&["patch", "sv", "release-42", "--type=merge", "-p", patch]);

@@ -1,12 +1,11 @@
 //! Pods that only got annotations.
 
-use secretvault_e2e::{eventually, together};
+use secretvault_e2e::eventually;
 
 use super::{Example, files, listing};
 
 #[test]
 fn annotations() {
-    let _lock = together();
     let example = Example::apply("annotations");
     let rollout = ["rollout", "status", "deployment/files", "--timeout=3m"];
     let _ = example.kubectl(&rollout).expect_success();

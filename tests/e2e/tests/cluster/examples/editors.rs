@@ -1,6 +1,6 @@
 //! Who may write what.
 
-use secretvault_e2e::{Answer, eventually, kubectl, root, together};
+use secretvault_e2e::{Answer, eventually, kubectl, root};
 
 use super::Example;
 
@@ -25,7 +25,6 @@ fn apply(team: &str, who: &[&str]) -> Answer {
 
 #[test]
 fn editors() {
-    let _lock = together();
     let example = Example::apply_with("editors", PLATFORM);
     eventually("the roles are bound", || {
         let can_i = ["auth", "can-i", "patch", "secretvaults"];

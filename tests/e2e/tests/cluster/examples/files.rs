@@ -1,12 +1,11 @@
 //! Which files there are, and how they land.
 
-use secretvault_e2e::{eventually, root, run_with, together};
+use secretvault_e2e::{eventually, root, run_with};
 
 use super::{Example, files, listing};
 
 #[test]
 fn binary_and_files() {
-    let _lock = together();
     let example = Example::apply("binary-and-files");
     let logs = example.logs("tls");
     assert_eq!(
@@ -31,7 +30,6 @@ fn binary_and_files() {
 
 #[test]
 fn items() {
-    let _lock = together();
     let example = Example::apply("items");
     assert_eq!(
         listing(&example.logs("app")),
@@ -48,7 +46,6 @@ fn items() {
 
 #[test]
 fn merge() {
-    let _lock = together();
     let example = Example::apply("merge");
     example.wait_ready("app");
     let script = "cd /run/secrets && grep . smtp/token log/token db/password region";
@@ -86,7 +83,6 @@ fn merge() {
 
 #[test]
 fn path_variables() {
-    let _lock = together();
     let example = Example::apply("path-variables");
     for (pod, region) in [("web", "eu"), ("worker", "us")] {
         let key = format!("run/secrets/regions/{region}/key");

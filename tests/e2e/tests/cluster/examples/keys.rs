@@ -1,6 +1,6 @@
 //! Keys of a server, and new keys.
 
-use secretvault_e2e::{Bao, eventually, kubectl, kubectl_with, now, root, together};
+use secretvault_e2e::{Bao, eventually, kubectl, kubectl_with, now, root};
 use serde_json::json;
 
 use super::{Example, files, listing};
@@ -35,7 +35,6 @@ impl Example {
 
 #[test]
 fn transit() {
-    let _lock = together();
     let bao = Bao::start();
     let _ = bao
         .sh(&read("examples/transit/server/setup"))
@@ -88,7 +87,6 @@ fn the_least_policy_is_the_same_everywhere() {
 
 #[test]
 fn key_rotation() {
-    let _lock = together();
     let example = Example::apply("key-rotation");
     let provider = Provider("keyprovider/example-rotation");
     let logs = example.logs("app");

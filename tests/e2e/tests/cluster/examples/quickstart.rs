@@ -1,12 +1,11 @@
 //! The quickstart's README, line by line. (quickstart.rs has the shortest way through it.)
 
-use secretvault_e2e::{Answer, Namespace, eventually, root, together};
+use secretvault_e2e::{Answer, Namespace, eventually, root};
 
 use super::{files, listing};
 
 #[test]
 fn the_quickstart_does_what_its_readme_says() {
-    let _lock = together();
     let namespace = Namespace::create("example-quickstart");
     let folder = root().join("examples/quickstart");
     let folder = folder.to_str().unwrap();

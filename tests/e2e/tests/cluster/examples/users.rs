@@ -1,12 +1,9 @@
 //! Pods that are not the node's root.
 
-use secretvault_e2e::together;
-
 use super::{Example, files, listing};
 
 #[test]
 fn non_root() {
-    let _lock = together();
     let example = Example::apply("non-root");
     let logs = example.logs("app");
     assert_eq!(
@@ -24,7 +21,6 @@ fn non_root() {
 
 #[test]
 fn pod_security_restricted() {
-    let _lock = together();
     let example = Example::apply("pod-security-restricted");
     let logs = example.logs("app");
     assert_eq!(listing(&logs), files(&[("password", "0:65532 r--r-----")]));
@@ -33,7 +29,6 @@ fn pod_security_restricted() {
 
 #[test]
 fn user_namespace() {
-    let _lock = together();
     let example = Example::apply("user-namespace");
     let logs = example.logs("app");
     let map = logs.lines().next().unwrap_or_default();

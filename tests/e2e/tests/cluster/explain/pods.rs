@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, eventually, kubectl, together};
+use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, eventually, kubectl};
 use serde_json::{Value, json};
 
 use super::{File, kubeconfig_of, secretvault, secretvault_with};
@@ -139,7 +139,6 @@ fn seen(namespace: &Namespace, pod: &str) -> BTreeSet<String> {
 
 #[test]
 fn what_is_explained_is_what_the_pod_has() {
-    let _lock = together();
     let scene = Scene::set("explain");
     let pods = scene.starting();
     for pod in &pods {
@@ -187,7 +186,6 @@ fn what_is_explained_is_what_the_pod_has() {
 
 #[test]
 fn a_pod_that_does_not_start_is_explained_in_the_words_of_its_event() {
-    let _lock = together();
     let scene = Scene::set("explain-denied");
     let pods = scene.refused();
     for pod in &pods {
@@ -212,7 +210,6 @@ fn a_pod_that_does_not_start_is_explained_in_the_words_of_its_event() {
 /// The same manifests, before anything is applied.
 #[test]
 fn a_manifest_is_explained_as_its_pod() {
-    let _lock = together();
     let scene = Scene::set("explain-offline");
     let placed = |vault: &Vault, namespace: &Namespace| {
         let mut vault: Value = serde_json::from_str(&vault.manifest()).unwrap();
@@ -249,7 +246,6 @@ fn a_manifest_is_explained_as_its_pod() {
 
 #[test]
 fn a_right_on_a_namespaces_labels_is_explained_as_it_is_decided() {
-    let _lock = together();
     let scene = Scene::set("explain-labels");
     let selecting = |team: &str| {
         let rule = json!([{"namespaces": {"selector": {"matchLabels": {"team": team}}}}]);
@@ -274,7 +270,6 @@ fn a_right_on_a_namespaces_labels_is_explained_as_it_is_decided() {
 /// The rules allow it, and nobody could open it.
 #[test]
 fn a_vault_without_its_key_is_denied_but_for_what_is_public() {
-    let _lock = together();
     let namespace = Namespace::create("explain-key");
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = Vault::named("app").text("a", "1").public("b", "2");
@@ -297,7 +292,6 @@ fn a_vault_without_its_key_is_denied_but_for_what_is_public() {
 
 #[test]
 fn a_pod_that_has_ended_is_given_nothing() {
-    let _lock = together();
     let namespace = Namespace::create("explain-ended");
     let vault = Vault::named("app").text("a", "1");
     let _ = vault.apply(&namespace).expect_success();
@@ -323,7 +317,6 @@ fn a_pod_that_has_ended_is_given_nothing() {
 
 #[test]
 fn what_one_may_not_see_is_no_answer() {
-    let _lock = together();
     let scene = Scene::set("explain-blind");
     Pod::mounting("open", "open").run(&scene.own);
     let pod = format!("{}/open", scene.own.name());

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Pod, Vault, eventually};
 use serde_json::{Value, json};
 
 use super::{Said, kubeconfig_of, secretvault, secretvault_with};
@@ -46,7 +46,6 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn pods_that_hold_it_are_told_from_those_that_only_ask() {
-    let _lock = together();
     let namespace = scene("who-pods");
     let web = Pod::mounting("web", "app").service_account("web");
     web.label("app", "web").run(&namespace);
@@ -120,7 +119,6 @@ fn idle(kind: &str, version: &str, name: &str) -> Value {
 
 #[test]
 fn workloads_that_ask_for_it_are_named_although_nothing_of_them_runs() {
-    let _lock = together();
     let namespace = scene("who-workloads");
     for (kind, version) in [
         ("CronJob", "batch/v1"),
@@ -199,7 +197,6 @@ fn grant(place: &Namespace, index: usize, right: &Right) {
 
 #[test]
 fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
-    let _lock = together();
     let namespace = scene("who-people");
     let web = Pod::mounting("web", "app").service_account("web");
     web.label("app", "web").run(&namespace);
@@ -253,7 +250,6 @@ fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
 
 #[test]
 fn what_is_not_there_is_said_and_what_is_not_seen_too() {
-    let _lock = together();
     let namespace = scene("who-blind");
     let fails = |what: &str| -> Said {
         let said = secretvault(&["who", "-n", namespace.name(), what]);

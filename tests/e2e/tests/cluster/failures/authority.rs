@@ -1,12 +1,12 @@
 //! The certificate authority is lost.
 
-use secretvault_e2e::{Namespace, SYSTEM, Vault, alone, eventually, kubectl};
+use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, kubectl};
 
 use crate::running::Running;
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_lost_authority_is_made_anew_and_everybody_learns_of_it() {
-    let _lock = alone();
     let running = Running::start("failures-authority");
     let before = authority();
     let lost = ["-n", SYSTEM, "delete", "secret", "secretvault-ca"];

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use secretvault_e2e::{
-    Namespace, Part, Pod, SYSTEM, Vault, alone, kubectl, wait_system, without_operator,
+    Namespace, Part, Pod, SYSTEM, Vault, kubectl, wait_system, without_operator,
 };
 
 use crate::running::{Running, vault};
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn with_the_operator_down_running_pods_keep_their_files_and_new_ones_wait() {
-    let _lock = alone();
     let running = Running::start("failures-operator");
     let doomed = running.another("doomed");
     doomed.run(&running.namespace);
@@ -32,8 +32,8 @@ fn with_the_operator_down_running_pods_keep_their_files_and_new_ones_wait() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn the_replicas_run_on_nodes_of_their_own() {
-    let _lock = alone();
     let distinct = || {
         let operators = Part::operators();
         let nodes: BTreeSet<&str> = operators.iter().map(|part| part.node.name()).collect();
@@ -49,8 +49,8 @@ fn the_replicas_run_on_nodes_of_their_own() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn pods_start_while_one_replica_after_the_other_is_killed() {
-    let _lock = alone();
     let namespace = Namespace::create("failures-replica");
     let _ = vault("t-1").apply(&namespace).expect_success();
     let replicas = Part::operators();
@@ -71,8 +71,8 @@ fn pods_start_while_one_replica_after_the_other_is_killed() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn no_apply_fails_while_the_replicas_are_replaced() {
-    let _lock = alone();
     let namespace = Namespace::create("failures-rollout");
     let rollout = thread::spawn(|| {
         let operator = "deployment/secretvault-operator";
@@ -92,8 +92,8 @@ fn no_apply_fails_while_the_replicas_are_replaced() {
 /// The API server hears that a replica leaves some moments after the replica does, and goes on asking
 /// it until then.
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_replica_that_is_told_to_leave_can_be_asked_until_others_have_heard_of_it() {
-    let _lock = alone();
     let replica = Part::operators().remove(0);
     let connect = format!("timeout 1 bash -c '</dev/tcp/{}/8443'", replica.address);
     let ask = format!("for n in $(seq 20); do {connect} || exit 1; sleep 0.1; done");

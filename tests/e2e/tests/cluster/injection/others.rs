@@ -1,6 +1,6 @@
 //! Others that change pods too.
 
-use secretvault_e2e::{Answer, alone, eventually, kubectl, kubectl_with};
+use secretvault_e2e::{Answer, eventually, kubectl, kubectl_with};
 use serde_json::{Value, json};
 
 use super::scene::{LOGGED, Scene, pod_of, reader, template};
@@ -111,8 +111,8 @@ fn injectable() -> Value {
 
 /// Alone: these change every pod of the cluster, or would if they were wrong.
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_pod_that_is_injected_twice_is_as_if_it_was_once() {
-    let _lock = alone();
     let scene = Scene::new("injection-twice");
     let spec = |pod: &Value| pod["spec"].clone();
     let once = spec(&scene.admitted(&injectable()));
@@ -134,8 +134,8 @@ fn a_pod_that_is_injected_twice_is_as_if_it_was_once() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_container_that_comes_after_us_has_the_files_too() {
-    let _lock = alone();
     let scene = Scene::new("injection-mesh");
     let container = "name: 'mesh', image: 'busybox:stable', command: ['sh', '-c', 'cat \"$DB_PASSWORD_FILE\"; echo; exec sleep infinity']";
     let _mesh = Objects::create(a_mesh(scene.namespace.name(), container));
@@ -156,8 +156,8 @@ fn a_container_that_comes_after_us_has_the_files_too() {
 }
 
 #[test]
+#[ignore = "it needs the cluster for itself"]
 fn a_container_that_comes_after_us_and_cannot_have_the_files_runs_without() {
-    let _lock = alone();
     let scene = Scene::new("injection-sidecar");
     let container = "name: 'mesh', image: 'busybox:stable', command: ['sleep', 'infinity'], \
                      volumeMounts: [Object.spec.containers.volumeMounts{name: 'secretvault', mountPath: '/var/run/secrets/tokens'}]";

@@ -1,6 +1,5 @@
 //! What is admitted with a warning.
 
-use secretvault_e2e::together;
 use serde_json::{Value, json};
 
 use super::scene::{Scene, by_hand, pod};
@@ -26,7 +25,6 @@ fn warnings(scene: &Scene, pod: &Value) -> String {
 
 #[test]
 fn a_part_of_a_volume_is_warned_of_whoever_wrote_it() {
-    let _lock = together();
     let scene = Scene::new("injection-warnings");
     let says = "sees no change";
     let by_hand_whole = json!({"name": "secrets", "mountPath": "/etc/pw", "readOnly": true});
@@ -47,7 +45,6 @@ fn a_part_of_a_volume_is_warned_of_whoever_wrote_it() {
 
 #[test]
 fn a_volume_that_is_not_read_only_is_warned_of() {
-    let _lock = together();
     let scene = Scene::new("injection-writable");
     let mount = json!({"name": "secrets", "mountPath": "/etc/pw"});
     let mut writable = by_hand("secrets");
@@ -59,7 +56,6 @@ fn a_volume_that_is_not_read_only_is_warned_of() {
 
 #[test]
 fn a_restart_that_nobody_will_make_is_warned_of() {
-    let _lock = together();
     let scene = Scene::new("injection-restart");
     let told = warnings(&scene, &pod("web", &[("on-change", "restart")]));
     assert!(told.contains("nothing will restart it"), "{told}");

@@ -1,6 +1,6 @@
 //! What the webhook refuses.
 
-use secretvault_e2e::{Vault, together};
+use secretvault_e2e::Vault;
 use serde_json::{Value, json};
 
 use super::scene::{PASSWORD, Scene, by_hand, pod};
@@ -20,7 +20,6 @@ fn refused(scene: &Scene, pod: &Value, says: &str) {
 
 #[test]
 fn a_typo_is_refused_with_what_was_meant() {
-    let _lock = together();
     let scene = Scene::new("injection-typo");
     refused(
         &scene,
@@ -45,7 +44,6 @@ fn a_typo_is_refused_with_what_was_meant() {
 
 #[test]
 fn a_variable_that_leads_to_no_file_is_refused_with_the_files_that_there_are() {
-    let _lock = together();
     let scene = Scene::new("injection-path");
     Vault::named("app").wait_ready(&scene.namespace);
     let there = "there will be db/password, smtp/token";
@@ -59,7 +57,6 @@ fn a_variable_that_leads_to_no_file_is_refused_with_the_files_that_there_are() {
 
 #[test]
 fn what_is_in_the_way_is_refused() {
-    let _lock = together();
     let scene = Scene::new("injection-conflict");
     let mount = |path: &str, volume: &str| {
         let mounts = json!([{"name": volume, "mountPath": path}]);
@@ -97,7 +94,6 @@ fn what_is_in_the_way_is_refused() {
 
 #[test]
 fn the_pods_own_token_is_not_in_the_way() {
-    let _lock = together();
     let scene = Scene::new("injection-token");
     let mut pod = pod("web", &[]);
     pod["spec"]["automountServiceAccountToken"] = json!(true);
@@ -123,7 +119,6 @@ fn the_pods_own_token_is_not_in_the_way() {
 
 #[test]
 fn a_container_that_is_not_there_is_refused() {
-    let _lock = together();
     let scene = Scene::new("injection-container");
     let refusal = "no container ap, did you mean app?";
     refused(&scene, &pod("web", &[("containers", "ap")]), refusal);
@@ -132,7 +127,6 @@ fn a_container_that_is_not_there_is_refused() {
 
 #[test]
 fn a_windows_pod_is_refused() {
-    let _lock = together();
     let scene = Scene::new("injection-windows");
     refused(
         &scene,

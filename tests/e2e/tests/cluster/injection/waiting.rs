@@ -1,13 +1,12 @@
 //! Vaults that are not there yet, or empty.
 
-use secretvault_e2e::{Vault, eventually, together};
+use secretvault_e2e::{Vault, eventually};
 use serde_json::json;
 
 use super::scene::{LOGGED, PASSWORD, Scene, pod_of, reader, template};
 
 #[test]
 fn a_pod_whose_vault_is_not_there_waits_says_so_and_starts_when_it_comes() {
-    let _lock = together();
     let scene = Scene::new("injection-waiting");
     let containers = [reader("app", "exec sleep infinity")];
     let mut pod = pod_of(
@@ -34,7 +33,6 @@ fn a_pod_whose_vault_is_not_there_waits_says_so_and_starts_when_it_comes() {
 
 #[test]
 fn a_vault_and_its_pod_can_be_applied_at_once() {
-    let _lock = together();
     let scene = Scene::new("injection-at-once");
     for n in 0..10 {
         let name = format!("v{n}");
@@ -54,7 +52,6 @@ fn a_vault_and_its_pod_can_be_applied_at_once() {
 
 #[test]
 fn an_empty_vault_is_an_empty_directory_and_a_warning() {
-    let _lock = together();
     let scene = Scene::new("injection-empty");
     let empty = Vault::named("empty");
     let _ = empty.apply(&scene.namespace).expect_success();

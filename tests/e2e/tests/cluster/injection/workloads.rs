@@ -1,6 +1,6 @@
 //! Every kind of workload.
 
-use secretvault_e2e::{eventually, together};
+use secretvault_e2e::eventually;
 use serde_json::{Value, json};
 
 use super::scene::{LOGGED, Scene, pod_of, reader, template};
@@ -35,7 +35,6 @@ fn ending() -> Value {
 
 #[test]
 fn deployments_stateful_sets_and_daemon_sets_run_injected_pods() {
-    let _lock = together();
     let scene = Scene::new("injection-sets");
     for (kind, pods, more) in [
         ("Deployment", 2, json!({"replicas": 2})),
@@ -58,7 +57,6 @@ fn deployments_stateful_sets_and_daemon_sets_run_injected_pods() {
 
 #[test]
 fn jobs_and_cron_jobs_run_injected_pods_to_their_end() {
-    let _lock = together();
     let scene = Scene::new("injection-jobs");
     let once = json!({
         "apiVersion": "batch/v1",
@@ -100,7 +98,6 @@ fn jobs_and_cron_jobs_run_injected_pods_to_their_end() {
 
 #[test]
 fn a_bare_pod_has_the_files_in_init_containers_sidecars_and_containers() {
-    let _lock = together();
     let scene = Scene::new("injection-pod");
     let mut sidecar = reader("sidecar", STAYS);
     sidecar["restartPolicy"] = json!("Always");
@@ -118,7 +115,6 @@ fn a_bare_pod_has_the_files_in_init_containers_sidecars_and_containers() {
 
 #[test]
 fn containers_that_are_not_named_have_nothing() {
-    let _lock = together();
     let scene = Scene::new("injection-named");
     let other = json!({
         "name": "other",
@@ -142,7 +138,6 @@ fn containers_that_are_not_named_have_nothing() {
 
 #[test]
 fn one_can_debug_an_injected_pod() {
-    let _lock = together();
     let scene = Scene::new("injection-debug");
     let pod = pod_of("web", template(&READS, &[reader("app", STAYS)]));
     let _ = scene.create(&pod).expect_success();
@@ -176,7 +171,6 @@ fn one_can_debug_an_injected_pod() {
 
 #[test]
 fn the_files_lie_where_the_pod_wants_them_and_with_its_owner_and_mode() {
-    let _lock = together();
     let scene = Scene::new("injection-place");
     let asked = [
         ("mount-path", "/etc/app/secrets"),

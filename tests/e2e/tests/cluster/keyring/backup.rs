@@ -1,13 +1,12 @@
 //! A backup of the keyring that is older than its newest key.
 
-use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, condition, eventually, together};
+use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, condition, eventually};
 use serde_json::json;
 
 use super::VALUE;
 
 #[test]
 fn a_backup_from_before_a_rotation_is_told_and_left_alone_and_with_a_later_one_everything_opens() {
-    let _lock = together();
     let namespace = Namespace::create("keyring-backup");
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = Vault::named("app").text("token", VALUE);

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secretvault_e2e::{Namespace, root, together};
+use secretvault_e2e::{Namespace, root};
 use serde_json::Value;
 
 use super::Provider;
@@ -66,7 +66,6 @@ impl Drop for Directory {
 
 #[test]
 fn an_exported_key_is_imported_and_exported_again_as_it_was() {
-    let _lock = together();
     let first = generate();
     let key = succeeded(&keyring(&["export"], &first));
     let bytes = BASE64_STANDARD.decode(key.trim()).unwrap();
@@ -79,7 +78,6 @@ fn an_exported_key_is_imported_and_exported_again_as_it_was() {
 
 #[test]
 fn a_key_that_is_not_32_bytes_in_base64_is_refused_without_being_shown() {
-    let _lock = together();
     for length in [0, 16, 31, 33, 64] {
         let key = BASE64_STANDARD.encode(vec![b'k'; length]);
         let output = keyring(&["import"], &key);
@@ -95,7 +93,6 @@ fn a_key_that_is_not_32_bytes_in_base64_is_refused_without_being_shown() {
 
 #[test]
 fn a_document_that_is_no_keyring_is_not_exported() {
-    let _lock = together();
     let right = generate();
     for wrong in [
         "",
@@ -113,7 +110,6 @@ fn a_document_that_is_no_keyring_is_not_exported() {
 
 #[test]
 fn a_keyring_is_written_for_its_owner_alone_and_never_over_a_file() {
-    let _lock = together();
     let namespace = Namespace::create("keyring-file");
     let directory = Directory::create(&namespace);
     let (out, key) = (directory.join("keyring"), directory.join("key"));
@@ -139,7 +135,6 @@ fn a_keyring_is_written_for_its_owner_alone_and_never_over_a_file() {
 
 #[test]
 fn a_key_of_ones_own_seals_vaults() {
-    let _lock = together();
     let namespace = Namespace::create("keyring-own");
     let provider = Provider::over_existing_keyring(&namespace);
     let key = BASE64_STANDARD.encode([b'o'; 32]);

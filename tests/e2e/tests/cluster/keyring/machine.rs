@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use secretvault_e2e::{Namespace, Pod, eventually, kubectl, run, run_with, together};
+use secretvault_e2e::{Namespace, Pod, eventually, kubectl, run, run_with};
 use serde_json::{Value, json};
 
 use super::{NEW, Provider, VALUE, command::Directory};
@@ -35,7 +35,6 @@ fn program() -> PathBuf {
 
 #[test]
 fn the_store_of_one_machine_is_applied_to_a_cluster_with_the_same_key_and_comes_back() {
-    let _lock = together();
     let namespace = Namespace::create("machine");
     let machine = Machine::new(&namespace);
     let provider = Provider::over_existing_keyring(&namespace);
@@ -74,7 +73,6 @@ fn the_store_of_one_machine_is_applied_to_a_cluster_with_the_same_key_and_comes_
 
 #[test]
 fn the_example_of_one_machine_is_a_manifest_of_the_cluster_too() {
-    let _lock = together();
     let namespace = Namespace::create("machine-example");
     let file = secretvault_e2e::root().join("examples/one-machine/vault.yaml");
     let _ = namespace
@@ -87,7 +85,6 @@ fn the_example_of_one_machine_is_a_manifest_of_the_cluster_too() {
 
 #[test]
 fn the_tour_of_one_machine_shows_what_it_says() {
-    let _lock = together();
     let demo = secretvault_e2e::root().join("examples/one-machine/demo");
     let program = program();
     let shown = run(demo.to_str().unwrap(), &[program.to_str().unwrap()]).expect_success();

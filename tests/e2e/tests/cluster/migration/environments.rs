@@ -1,8 +1,6 @@
 //! One key per environment: which namespaces a provider is for, and which one a namespace has.
 
-use secretvault_e2e::{
-    KeyProvider, Namespace, Pod, Vault, condition, eventually, kubectl, together,
-};
+use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, condition, eventually, kubectl};
 use serde_json::json;
 
 const VALUE: &str = "hunter2-environments";
@@ -13,7 +11,6 @@ fn provider_of(namespace: &Namespace) -> String {
 
 #[test]
 fn a_provider_wraps_for_the_namespaces_that_it_allows_and_for_no_other() {
-    let _lock = together();
     let production = Namespace::create("environments");
     let staging = Namespace::create("environments");
     let names = json!({"names": [production.name()]});
@@ -53,7 +50,6 @@ fn a_provider_wraps_for_the_namespaces_that_it_allows_and_for_no_other() {
 
 #[test]
 fn a_namespace_names_the_provider_of_its_vaults() {
-    let _lock = together();
     let namespace = Namespace::create("environments");
     let provider = KeyProvider::local(namespace.name()).ready();
     let annotation = format!("secretvault.dev/key-provider={}", provider.name());

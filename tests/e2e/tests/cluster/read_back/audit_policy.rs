@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use secretvault_delivery::POD_AUDIENCE;
-use secretvault_e2e::{Answer, Namespace, STATE, Vault, root, together};
+use secretvault_e2e::{Answer, Namespace, STATE, Vault, root};
 use serde_json::{Value, json};
 
 use crate::attacker::{Bound, mint};
@@ -14,7 +14,6 @@ use crate::canary::{Canary, Scanner, random_text};
 
 #[test]
 fn under_the_documented_policy_the_api_servers_audit_log_holds_no_value_and_tells_who_did_what() {
-    let _lock = together();
     let documented = fs::read_to_string(root().join("docs/audit-policy.yaml")).unwrap();
     assert_eq!(fs::read_to_string(policy_file()).unwrap(), documented);
 

@@ -1,6 +1,6 @@
 //! The webhook, asked by somebody who only says that he is the API server: it answers whoever reaches it.
 
-use secretvault_e2e::{Part, together};
+use secretvault_e2e::Part;
 use serde_json::{Value, json};
 
 use super::answers::Answers;
@@ -53,7 +53,6 @@ pub(super) fn forged_reviews(scene: &Scene, answers: &mut Answers) {
 /// shows by the envelope, which stays.
 #[test]
 fn whoever_reaches_the_webhook_can_test_guesses_and_is_told_no_value() {
-    let _lock = together();
     let scene = Scene::create("guesses");
     let stored = stored(&scene);
     let envelope = stored["spec"]["data"]["password"].as_str().unwrap();

@@ -1,13 +1,12 @@
 //! Vaults that land below a directory of their own.
 
-use secretvault_e2e::{Namespace, Pod, Vault, together};
+use secretvault_e2e::{Namespace, Pod, Vault};
 use serde_json::json;
 
 use super::list;
 
 #[test]
 fn a_prefix_is_before_all_paths_of_its_vault() {
-    let _lock = together();
     let namespace = Namespace::create("prefix");
     let files = json!([{"entry": "token", "path": "api/token", "uid": 7, "mode": "0400"}]);
     let shared = Vault::named("shared")
@@ -44,7 +43,6 @@ fn a_prefix_is_before_all_paths_of_its_vault() {
 
 #[test]
 fn a_change_reaches_a_file_below_a_prefix() {
-    let _lock = together();
     let namespace = Namespace::create("prefix-change");
     let vault = Vault::named("app").text("password", "hunter2");
     let _ = vault.apply(&namespace).expect_success();
@@ -60,7 +58,6 @@ fn a_change_reaches_a_file_below_a_prefix() {
 
 #[test]
 fn a_prefix_that_would_leave_the_volume_or_make_a_path_too_long_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("prefix-refused");
     let _ = Vault::named("app")
         .text("password", "p")

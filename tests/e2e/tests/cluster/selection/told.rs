@@ -1,11 +1,10 @@
 //! What a pod's Events tell of its volume.
 
-use secretvault_e2e::{Namespace, Pod, Vault, eventually, together};
+use secretvault_e2e::{Namespace, Pod, Vault, eventually};
 use serde_json::{Value, json};
 
 #[test]
 fn overridden_files_are_named_in_one_event_of_the_pod_and_hold_no_value() {
-    let _lock = together();
     let namespace = Namespace::create("told-merge");
     let vault = |name: &str| {
         let vault = Vault::named(name).text("log/token", "canary-of-told");
@@ -41,7 +40,6 @@ fn overridden_files_are_named_in_one_event_of_the_pod_and_hold_no_value() {
 
 #[test]
 fn an_empty_vault_is_an_empty_directory_and_a_warning() {
-    let _lock = together();
     let namespace = Namespace::create("told-empty");
     let _ = Vault::named("app").apply(&namespace).expect_success();
     let pod = Pod::mounting("app", "app");
@@ -56,7 +54,6 @@ fn an_empty_vault_is_an_empty_directory_and_a_warning() {
 
 #[test]
 fn a_withdrawn_right_is_told_with_the_paths_that_go() {
-    let _lock = together();
     let namespace = Namespace::create("told-right");
     let only = |entries: &[&str]| {
         let vault = Vault::named("app")

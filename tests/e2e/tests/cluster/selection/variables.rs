@@ -1,12 +1,11 @@
 //! Path variables: the reviewed pod's, and of one segment.
 
-use secretvault_e2e::{Namespace, Pod, Vault, together};
+use secretvault_e2e::{Namespace, Pod, Vault};
 
 use super::list;
 
 #[test]
 fn path_variables_are_the_pods_own() {
-    let _lock = together();
     let namespace = Namespace::create("variables");
     let account = ["create", "serviceaccount", "web"];
     let _ = namespace.kubectl(&account).expect_success();
@@ -47,7 +46,6 @@ fn path_variables_are_the_pods_own() {
 /// Each refused pod differs in one thing from the control.
 #[test]
 fn a_variable_that_has_no_value_or_one_that_chooses_more_is_refused() {
-    let _lock = together();
     let namespace = Namespace::create("variables-refused");
     let vault = Vault::named("app").text("teams/blue/token", "t-1");
     let _ = vault.apply(&namespace).expect_success();
@@ -90,7 +88,6 @@ fn a_variable_that_has_no_value_or_one_that_chooses_more_is_refused() {
 /// Access is decided by the entry that results, as if its name had been written out.
 #[test]
 fn a_variable_gives_no_right() {
-    let _lock = together();
     let namespace = Namespace::create("variables-right");
     let access = serde_json::json!([{"entries": ["teams/blue/**"]}]);
     let vault = Vault::named("app").text("teams/blue/token", "t-1");

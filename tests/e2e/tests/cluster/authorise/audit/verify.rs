@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use secretvault_e2e::{Answer, Namespace, SYSTEM, Vault, eventually, kubectl, run_with, together};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, Vault, eventually, kubectl, run_with};
 use serde_json::Value;
 
 /// The program, beside the test's own directory, where `cargo build` has put it.
@@ -96,7 +96,6 @@ fn without(log: &str, gone: &str) -> String {
 
 #[test]
 fn the_log_of_the_replicas_is_whole_and_what_is_done_to_it_is_found() {
-    let _lock = together();
     let namespace = Namespace::create("audit-verify");
     let vault = Vault::named("app").text("a", "1");
     let _ = vault.apply(&namespace).expect_success();

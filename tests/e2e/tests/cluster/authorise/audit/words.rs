@@ -1,6 +1,6 @@
 //! What people do to vaults, in the audit log.
 
-use secretvault_e2e::{Namespace, Vault, eventually, kubectl, together};
+use secretvault_e2e::{Namespace, Vault, eventually, kubectl};
 use serde_json::{Value, json};
 
 use super::{Log, without_time};
@@ -84,7 +84,6 @@ fn each_begins_with_its_names(lines: &[Value]) {
 
 #[test]
 fn whoever_creates_changes_or_deletes_a_vault_or_may_not_is_one_line_of_names() {
-    let _lock = together();
     let namespace = Namespace::create("audit-words");
     let vault = Vault::named("app").text("db/password", VALUE);
     let vault = vault.public("db/host", "db.shop.svc");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Namespace, SYSTEM, kubectl, together};
+use secretvault_e2e::{Namespace, SYSTEM, kubectl};
 use serde_json::Value;
 
 use super::{rights, user};
@@ -26,7 +26,6 @@ fn lines(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_operators_rights_are_these_lines_and_no_others() {
-    let _lock = together();
     let elsewhere = Namespace::create("lines");
     let everywhere = lines(EVERYWHERE);
     for place in [elsewhere.name(), "default", "kube-system"] {
@@ -40,7 +39,6 @@ fn the_operators_rights_are_these_lines_and_no_others() {
 
 #[test]
 fn the_agent_has_no_line_of_its_own_anywhere() {
-    let _lock = together();
     let elsewhere = Namespace::create("lines");
     for place in [elsewhere.name(), "default", "kube-system", SYSTEM] {
         assert_eq!(own_lines(AGENT, place), BTreeSet::new(), "in {place}");
@@ -51,7 +49,6 @@ fn the_agent_has_no_line_of_its_own_anywhere() {
 /// bound to their roles.
 #[test]
 fn there_are_two_accounts_and_one_of_them_has_two_bindings() {
-    let _lock = together();
     let accounts = ["-n", SYSTEM, "get", "serviceaccounts", "-o", "name"];
     let accounts = kubectl(&accounts).expect_success();
     let accounts: BTreeSet<&str> = accounts.lines().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use secretvault_e2e::{Answer, Namespace, Node, Part, together};
+use secretvault_e2e::{Answer, Namespace, Node, Part};
 use serde_json::{Value, json};
 
 use crate::attacker::{AGENT, OPERATOR, part_of_system};
@@ -29,7 +29,6 @@ fn admitted(level: &str, account: &str) -> Answer {
 
 #[test]
 fn the_operators_pod_is_admitted_where_pods_are_restricted() {
-    let _lock = together();
     let _ = admitted("restricted", OPERATOR).expect_success();
 }
 
@@ -37,7 +36,6 @@ fn the_operators_pod_is_admitted_where_pods_are_restricted() {
 /// four directories of the node.
 #[test]
 fn the_agents_pod_is_privileged_and_sees_four_directories_of_the_node() {
-    let _lock = together();
     let _ = admitted("privileged", AGENT).expect_success();
     let refused = admitted("restricted", AGENT).expect_failure();
     let reasons = [
@@ -78,7 +76,6 @@ fn the_agents_pod_is_privileged_and_sees_four_directories_of_the_node() {
 /// for the operator.
 #[test]
 fn the_processes_have_the_capabilities_that_they_need_and_cannot_gain_others() {
-    let _lock = together();
     let agents = ["node-a", "node-b"].map(|node| Part::agent_on(&Node::named(node)));
     for agent in &agents {
         has(agent, "0 0 0 0", "0000000000200003");

@@ -1,12 +1,11 @@
 //! Databases and who logs in to them.
 
-use secretvault_e2e::{eventually, together};
+use secretvault_e2e::eventually;
 
 use super::super::Example;
 
 #[test]
 fn postgresql() {
-    let _lock = together();
     let example = Example::apply("postgresql");
     let client = example.job_log("client", "Complete");
     assert_eq!(client, "logged in as postgres\n");
@@ -22,7 +21,6 @@ fn postgresql() {
 
 #[test]
 fn mariadb() {
-    let _lock = together();
     let example = Example::apply("mariadb");
     example.wait_rollout("statefulset/mariadb");
     example.wait_rollout("deployment/app");

@@ -1,12 +1,11 @@
 //! Servers: with a key of their own, and with a variable.
 
-use secretvault_e2e::{Answer, eventually, kubectl, run_with, together};
+use secretvault_e2e::{Answer, eventually, kubectl, run_with};
 
 use super::super::{Example, files, listing};
 
 #[test]
 fn nginx() {
-    let _lock = together();
     let example = Example::apply("nginx");
     example.wait_rollout("deployment/web");
     example.wait_rollout("deployment/client");
@@ -60,7 +59,6 @@ fn pod(example: &Example) -> String {
 
 #[test]
 fn openssh() {
-    let _lock = together();
     let example = Example::apply("openssh");
     for server_or_client in ["sshd", "client", "stranger"] {
         example.wait_rollout(&format!("deployment/{server_or_client}"));
@@ -88,7 +86,6 @@ fn openssh() {
 
 #[test]
 fn python_web() {
-    let _lock = together();
     let example = Example::apply("python-web");
     example.wait_rollout("deployment/web");
     wait_answer("hunter2");
