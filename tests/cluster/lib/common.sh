@@ -3,6 +3,8 @@
 # CI may start us with nearly no environment; go, buildah and our cache want a home.
 export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 export LC_ALL=C.UTF-8
+# What is written in Go, in the cluster and around it: processors are scarcer here than memory.
+export GOGC=400
 # ctr would repeat at each call that containerd finds cgroup v1 old.
 export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 
