@@ -26,35 +26,37 @@ stop_all() {
     stop_control_plane
     stop "${NODES[@]/%/-holder}"
     # What a crash or a kill -9 left without a pid file.
-    kill_group secretvault-daemons
+    kill_group "secretvault-$CLUSTER-daemons"
     for node in "${NODES[@]}"; do
-        remove_group "secretvault-$node"
+        remove_group "secretvault-$CLUSTER-$node"
     done
-    remove_group secretvault-daemons
+    remove_group "secretvault-$CLUSTER-daemons"
 }
 
-# kubelet and kube-proxy set these for the whole machine; `down` puts back what it finds here.
+# kubelet and kube-proxy set these for the whole machine; `down` of the last cluster puts back what it
+# finds here.
 MACHINE_SETTINGS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
     kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
 
 remember_machine_settings() {
-    [[ -e $STATE/sysctl ]] || sysctl "${MACHINE_SETTINGS[@]}" >"$STATE/sysctl"
+    mkdir -p "$MACHINE"
+    [[ -e $MACHINE/sysctl ]] || sysctl "${MACHINE_SETTINGS[@]}" >"$MACHINE/sysctl"
 }
 
 restore_machine_settings() {
-    [[ ! -e $STATE/sysctl ]] || sysctl --quiet --load="$STATE/sysctl"
+    [[ ! -e $MACHINE/sysctl ]] || sysctl --quiet --load="$MACHINE/sysctl"
 }
 
 # Prints whatever of the cluster still exists on this machine, one thing a line.
 leftovers() {
     local node hierarchy pid
-    for pid in $(processes_in_group secretvault-daemons; for node in "${NODES[@]}"; do
-        processes_in_group "secretvault-$node"; done); do
+    for pid in $(processes_in_group "secretvault-$CLUSTER-daemons"; for node in "${NODES[@]}"; do
+        processes_in_group "secretvault-$CLUSTER-$node"; done); do
         echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
     done
-    awk -v state="$STATE" 'index($2, state) == 1 { print "mount " $2 }' /proc/self/mounts
+    awk -v state="$STATE" 'index($2, state "/") == 1 { print "mount " $2 }' /proc/self/mounts
     while read -r hierarchy; do
-        find "$hierarchy" -maxdepth 1 -name 'secretvault-*' -printf 'control group %p\n'
+        find "$hierarchy" -maxdepth 1 -name "secretvault-$CLUSTER-*" -printf 'control group %p\n'
     done < <(cgroup_hierarchies)
     # A process that somebody started with `enter` and that still runs holds a network alive.
     for pid in $(foreign_inhabitants); do

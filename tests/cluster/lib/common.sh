@@ -11,7 +11,11 @@ export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 CLUSTER_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 CACHE="${SECRETVAULT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/secretvault}"
 BIN="$CACHE/bin"
-STATE=/var/lib/secretvault-cluster
+# A machine may have several clusters: this names another than the usual one.
+CLUSTER="${SECRETVAULT_CLUSTER:-cluster}"
+STATE="/var/lib/secretvault-$CLUSTER"
+# What all of them share, as they share the machine.
+MACHINE=/var/lib/secretvault-machine
 NODES=(node-a node-b)
 
 die() {
@@ -34,6 +38,9 @@ step() {
     printf '  %-52s %4d.%d s\n' "$STEP" $((tenths / 10)) $((tenths % 10))
     STEP=
 }
+
+[[ $CLUSTER =~ ^[a-z]+$ && $CLUSTER != machine ]] ||
+    die "SECRETVAULT_CLUSTER is \"$CLUSTER\": name a cluster with small letters"
 
 set -E
 trap 'echo "error: ${STEP:-$0}: ${BASH_SOURCE[0]##*/} line $LINENO: $BASH_COMMAND" >&2' ERR

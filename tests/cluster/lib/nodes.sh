@@ -53,16 +53,17 @@ start_holder() {
     # The pid stays through every exec, so its namespaces are the node's once it has furnished.
     await 5 "$node's namespaces" test -e "/proc/$(pid_of "$node-holder")/root/run/furnished"
     readlink "/proc/$(pid_of "$node-holder")/ns/net" >>"$STATE/networks"
-    create_container_group "secretvault-$node"
+    create_container_group "secretvault-$CLUSTER-$node"
 }
 
-# Mount points must exist on the host; `down` removes those that we made.
+# Mount points must exist on the host; `down` of the last cluster removes those that we made.
 make_mount_points() {
     local directory
+    mkdir -p "$MACHINE"
     for directory in /var/lib/{kubelet,containerd,cni}; do
         [[ -d $directory ]] || {
             mkdir "$directory"
-            echo "$directory" >>"$STATE/mount-points"
+            echo "$directory" >>"$MACHINE/mount-points"
         }
     done
 }
@@ -110,9 +111,9 @@ address_node() {
 # Ends all of a node but its namespaces' holder: kubelet first, or it would start containers again.
 stop_node() {
     stop "$1-kubelet" "$1-kube-proxy"
-    kill_group "secretvault-$1"
+    kill_group "secretvault-$CLUSTER-$1"
     stop "$1-containerd"
-    kill_group "secretvault-daemons/$1-containerd"
+    kill_group "secretvault-$CLUSTER-daemons/$1-containerd"
 }
 
 start_containerd() {
@@ -151,5 +152,5 @@ start_kube_proxy() {
 # Fills in what differs between nodes.
 render() {
     sed -e "s|@NODE@|$2|g" -e "s|@PODS@|${NODE_PODS[$2]}|g" -e "s|@DNS@|$DNS_SERVICE|g" \
-        -e "s|@STATE@|$STATE|g" "$1"
+        -e "s|@STATE@|$STATE|g" -e "s|@CLUSTER@|$CLUSTER|g" "$1"
 }

@@ -15,7 +15,8 @@ tracking_hierarchy() {
     if [[ -d /sys/fs/cgroup/pids ]]; then echo /sys/fs/cgroup/pids; else echo /sys/fs/cgroup; fi
 }
 
-# Groups: secretvault-daemons/NAME for what we start, secretvault-NODE for a node's containers.
+# Groups: secretvault-CLUSTER-daemons/NAME for what we start, secretvault-CLUSTER-NODE for a node's
+# containers.
 processes_in_group() {
     local group
     group="$(tracking_hierarchy)/$1"
@@ -27,7 +28,7 @@ processes_in_group() {
 daemon() {
     local name=$1 group
     shift
-    group="$(tracking_hierarchy)/secretvault-daemons/$name"
+    group="$(tracking_hierarchy)/secretvault-$CLUSTER-daemons/$name"
     mkdir -p "$group" "$STATE/run" "$STATE/logs"
     # Neither our lock nor a caller's may outlive us in a daemon. setsid: no terminal, no hang-up,
     # no Ctrl-C.

@@ -10,6 +10,7 @@ mod mount;
 mod node;
 mod pod;
 mod provider;
+mod state;
 mod system;
 mod vault;
 mod wait;
@@ -20,15 +21,13 @@ pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;
 pub use provider::{KeyProvider, condition, now};
+pub use state::{STATE, State};
 pub use system::{Part, Upgraded, WithoutOperator, helm, upgraded, wait_system, without_operator};
 pub use vault::Vault;
 pub use wait::{PATIENCE, eventually, eventually_within};
 
 /// Where SecretVault is installed.
 pub const SYSTEM: &str = "secretvault-system";
-
-/// Where the cluster keeps its state on the host's disk.
-pub const STATE: &str = "/var/lib/secretvault-cluster";
 
 /// The repository's root.
 #[must_use]

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secretvault_e2e::{Answer, Namespace, STATE, Vault};
 use serde_json::{Value, json};
@@ -215,7 +215,7 @@ impl Logs {
     fn from_now() -> Self {
         let paths = ["logs/kube-apiserver.log", "audit/audit.log"];
         Self(paths.map(|path| {
-            let path = Path::new(STATE).join(path);
+            let path = STATE.path().join(path);
             let length = path.metadata().unwrap().len();
             (path, length)
         }))

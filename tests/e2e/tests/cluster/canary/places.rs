@@ -36,7 +36,7 @@ impl Findings {
     #[must_use]
     pub(crate) fn everywhere(scanner: &Scanner) -> Self {
         let mut findings = Self::default();
-        findings.walk(scanner, Path::new(STATE));
+        findings.walk(scanner, &STATE.path());
         findings.answers(scanner);
         findings
     }
@@ -117,7 +117,7 @@ impl Findings {
 
 /// The part of the disk that a path is in: `etcd`, `audit`, `logs`, or `node-a/kubelet`.
 fn place_of(path: &Path) -> String {
-    let relative = path.strip_prefix(STATE).unwrap_or(path);
+    let relative = path.strip_prefix(STATE.path()).unwrap_or(path);
     let mut parts = relative.iter().map(|part| part.to_string_lossy());
     let first = parts.next().unwrap_or_default();
     match parts.next() {

@@ -171,7 +171,7 @@ struct Log(u64);
 
 impl Log {
     fn path() -> PathBuf {
-        PathBuf::from(STATE).join("audit/audit.log")
+        STATE.path().join("audit/audit.log")
     }
 
     fn from_now() -> Self {
