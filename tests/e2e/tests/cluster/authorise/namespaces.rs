@@ -85,16 +85,18 @@ fn a_namespace_has_what_its_labels_allow_as_long_as_it_has_them() {
     table.finish();
 }
 
-/// What is known of a namespace may be ten seconds old.
+/// What a replica knows of a namespace may be ten seconds old.
 fn until_refused(scene: &Scene, ask: &Ask) {
-    eventually("the operator sees that the label is gone", || {
-        let answer = scene.operator.ask(&ask.authorization, &ask.volume);
-        if matches!(answer.outcome, Outcome::Denied(..)) {
-            Ok(())
-        } else {
-            Err(answer.outcome.to_string())
-        }
-    });
+    for replica in scene.operator.replicas() {
+        eventually("each replica sees that the label is gone", || {
+            let answer = replica.ask(&ask.authorization, &ask.volume);
+            if matches!(answer.outcome, Outcome::Denied(..)) {
+                Ok(())
+            } else {
+                Err(answer.outcome.to_string())
+            }
+        });
+    }
 }
 
 /// Nothing is pushed: kubelet's republish asks again, and what it finds is taken away.

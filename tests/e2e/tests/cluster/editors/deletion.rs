@@ -1,6 +1,6 @@
 //! Who deletes a vault deletes its entries: what a person may not do by it, and what the cluster may.
 
-use secretvault_e2e::{Namespace, Vault, eventually, kubectl};
+use secretvault_e2e::{Namespace, PATIENCE, Vault, eventually, eventually_within, kubectl};
 use serde_json::json;
 
 use super::people::{ADMIN, DBA, JANE, STRANGER, Who};
@@ -97,6 +97,16 @@ fn an_editor_does_not_have_the_cluster_delete_the_vault() {
 fn a_namespace_goes_with_its_vaults_that_have_editors() {
     let namespace = Namespace::create("editors");
     let _ = store(&namespace);
-    let delete = ["delete", "namespace", namespace.name(), "--timeout=3m"];
+    let delete = ["delete", "namespace", namespace.name(), "--wait=false"];
     let _ = kubectl(&delete).expect_success();
+    let object = format!("namespace/{}", namespace.name());
+    // Among many namespaces that go at once, this takes a while.
+    let patience = 3 * PATIENCE;
+    eventually_within(patience, "the namespace goes", || {
+        match namespace.try_get(&object) {
+            Ok(left) => Err(left["status"].to_string()),
+            Err(error) if error.contains("NotFound") => Ok(()),
+            Err(error) => Err(error),
+        }
+    });
 }

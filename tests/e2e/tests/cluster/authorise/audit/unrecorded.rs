@@ -167,7 +167,7 @@ fn lost(namespace: &Namespace) -> String {
         }
     });
     // The chains are whole: what could not be written was never a part of them.
-    let kept = Kept::now(namespace).of(&log);
+    let kept = eventually("the chains are kept", || Kept::now(namespace)?.of(&log));
     let log = Small::log();
     let _ = kept.verify(&log).expect_success();
     log

@@ -14,9 +14,10 @@ fn program() -> PathBuf {
     target.join("secretvault")
 }
 
-fn system(object: &str) -> Value {
+fn system(object: &str) -> Result<Value, String> {
     let get = ["--namespace", SYSTEM, "get", object, "-o", "json"];
-    serde_json::from_str(&kubectl(&get).expect_success()).unwrap()
+    let text = kubectl(&get).into_result()?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 /// What is kept of a log, in files.
@@ -27,29 +28,32 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The checkpoints that are in the cluster now, and the key.
-    pub(super) fn now(namespace: &Namespace) -> Self {
-        let directory = env::temp_dir().join(namespace.name());
-        fs::create_dir_all(&directory).unwrap();
-        let key = system("secret/secretvault-audit")["data"]["public.pem"].clone();
+    /// The checkpoints that are in the cluster now, and the key. Before a log is read: it must have
+    /// them all. An error in the operator's first minute, which has none yet.
+    pub(super) fn now(namespace: &Namespace) -> Result<Self, String> {
+        let map = system("configmap/secretvault-audit-checkpoints")?;
+        let key = system("secret/secretvault-audit")?["data"]["public.pem"].clone();
         let key = BASE64_STANDARD.decode(key.as_str().unwrap()).unwrap();
-        fs::write(directory.join("audit.pem"), key).unwrap();
-        let map = system("configmap/secretvault-audit-checkpoints");
-        let lines = map["data"].as_object().unwrap().iter();
+        let lines = map["data"].as_object().into_iter().flatten();
         let lines = lines.filter(|(name, _)| !name.ends_with(".pem"));
         let lines = lines.map(|(_, line)| line.as_str().unwrap().to_owned());
-        Self {
-            directory,
+        let kept = Self {
+            directory: env::temp_dir().join(namespace.name()),
             lines: lines.collect(),
-        }
+        };
+        fs::create_dir_all(&kept.directory).unwrap();
+        fs::write(kept.directory.join("audit.pem"), key).unwrap();
+        Ok(kept)
     }
 
     /// Keeps only the checkpoints of chains that a log has lines of: logs of replicas that are gone
-    /// are not there any more.
-    pub(super) fn of(mut self, log: &str) -> Self {
+    /// are not there any more. An error in a replica's first minute, which has none yet.
+    pub(super) fn of(mut self, log: &str) -> Result<Self, String> {
         self.lines.retain(|line| log.contains(&chain(line)));
-        assert!(!self.lines.is_empty(), "no chain of this log is kept");
-        self
+        if self.lines.is_empty() {
+            return Err("no checkpoint of this log's chains is kept".to_owned());
+        }
+        Ok(self)
     }
 
     pub(super) fn verify(&self, log: &str) -> Answer {
@@ -88,6 +92,12 @@ fn log() -> String {
     kubectl(&logs).expect_success()
 }
 
+/// The first line of the audit log that names a namespace.
+fn line_about<'a>(log: &'a str, namespace: &Namespace) -> Option<&'a str> {
+    let mut lines = log.lines().filter(|line| line.starts_with("{\"v\":1"));
+    lines.find(|line| line.contains(namespace.name()))
+}
+
 /// The log without a line.
 fn without(log: &str, gone: &str) -> String {
     let lines = log.lines().filter(|line| *line != gone);
@@ -100,27 +110,20 @@ fn the_log_of_the_replicas_is_whole_and_what_is_done_to_it_is_found() {
     let vault = Vault::named("app").text("a", "1");
     let _ = vault.apply(&namespace).expect_success();
     let (log, kept) = eventually("the vault's line is signed and kept", || {
-        let kept = Kept::now(&namespace);
+        let kept = Kept::now(&namespace)?;
         let log = log();
-        let mut lines = log.lines();
-        let ours = lines.find(|line| line.contains(namespace.name()) && line.contains("\"v\":1"));
-        let kept = kept.of(&log);
-        let signed = |line: &&String| {
-            let ours = ours.unwrap_or_default();
-            !ours.is_empty() && chain(line) == chain(ours) && seq(line) > seq(ours)
-        };
-        if kept.lines.iter().any(|line| signed(&line)) {
-            Ok((log.clone(), kept))
+        let kept = kept.of(&log)?;
+        let ours = line_about(&log, &namespace).ok_or("the log has no line about it")?;
+        let signed = |line: &String| chain(line) == chain(ours) && seq(line) > seq(ours);
+        if kept.lines.iter().any(signed) {
+            Ok((log, kept))
         } else {
-            Err(kept.lines.clone())
+            Err(kept.lines.join("\n"))
         }
     });
     let whole = kept.verify(&log).expect_success();
     assert!(whole.contains("signed"), "{whole}");
-    let ours = log
-        .lines()
-        .find(|line| line.contains(namespace.name()))
-        .unwrap();
+    let ours = line_about(&log, &namespace).unwrap();
     let name = format!("{}: line {} ", chain(ours), seq(ours));
     let removed = kept.verify(&without(&log, ours)).expect_failure();
     assert!(removed.contains(&format!("{name}is missing")), "{removed}");
