@@ -39,7 +39,7 @@ pub enum Command {
     #[command(subcommand)]
     Keyring(KeyringCommand),
     /// Runs the operator (what it also does without a command)
-    Run(Overlay),
+    Run(Box<Overlay>),
 }
 
 /// What to do with a keyring. A key is never taken from an argument: arguments are readable by
@@ -117,6 +117,10 @@ pub struct Overlay {
     /// Port of the webhooks [default: 8443]
     #[arg(long, env = "SECRETVAULT_WEBHOOK_PORT")]
     pub webhook_port: Option<u16>,
+    /// CA certificates (PEM) of the API servers' client certificates: with them, the webhooks answer
+    /// nobody else; read once [default: they answer everybody]
+    #[arg(long, env = "SECRETVAULT_WEBHOOK_CLIENT_CA", value_name = "FILE")]
+    pub webhook_client_ca: Option<PathBuf>,
     /// Port of the delivery service [default: 8444]
     #[arg(long, env = "SECRETVAULT_RELEASE_PORT")]
     pub release_port: Option<u16>,
@@ -187,6 +191,7 @@ impl Overlay {
             launcher_image: self.launcher_image.or(below.launcher_image),
             launcher_pull_policy: self.launcher_pull_policy.or(below.launcher_pull_policy),
             webhook_port: self.webhook_port.or(below.webhook_port),
+            webhook_client_ca: self.webhook_client_ca.or(below.webhook_client_ca),
             release_port: self.release_port.or(below.release_port),
             health_port: self.health_port.or(below.health_port),
             bootstrap_key_provider: self.bootstrap_key_provider.or(below.bootstrap_key_provider),
@@ -232,6 +237,8 @@ pub struct Settings {
     pub launcher_pull_policy: PullPolicy,
     /// Port of the webhooks.
     pub webhook_port: u16,
+    /// Authorities of those whom the webhooks answer; none: they answer everybody.
+    pub webhook_client_ca: Option<PathBuf>,
     /// Port of the delivery service.
     pub release_port: u16,
     /// Port of health and metrics.
@@ -276,6 +283,7 @@ impl Settings {
             launcher_image: layer.launcher_image.filter(|image| !image.is_empty()),
             launcher_pull_policy: layer.launcher_pull_policy.unwrap_or_default(),
             webhook_port: layer.webhook_port.unwrap_or(8443),
+            webhook_client_ca: layer.webhook_client_ca,
             release_port: layer.release_port.unwrap_or(8444),
             health_port: layer.health_port.unwrap_or(8080),
             bootstrap_key_provider: layer.bootstrap_key_provider.unwrap_or(true),

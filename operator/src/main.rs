@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     process::exit_code(match cli.command {
         Some(Command::Keyring(command)) => keyring_command::execute(&command).map_err(Into::into),
-        Some(Command::Run(overlay)) => run::operate(overlay),
+        Some(Command::Run(overlay)) => run::operate(*overlay),
         None => run::operate(cli.run),
     })
 }

@@ -12,7 +12,6 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, bail};
 use axum::Router;
 use kube::{Client, Config};
-use rustls::ServerConfig;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -35,7 +34,7 @@ use crate::{
     process,
     release::{self, identity::service_account_user},
     serve::{Server, listen},
-    tls::{AuthorityStore, HandleKeys, Keeper, ServingCertificate, server_config, service_names},
+    tls::{AuthorityStore, HandleKeys, Keeper, ServersTls, ServingCertificate, service_names},
     vaults::Vaults,
 };
 
@@ -97,7 +96,7 @@ struct Operator {
     handles: HandleKeys,
     /// Whether it has tried to tell whom to trust.
     authority_told: watch::Sender<bool>,
-    tls: Arc<ServerConfig>,
+    tls: ServersTls,
     tasks: JoinSet<&'static str>,
     /// The agents' streams.
     streams: TaskTracker,
@@ -115,7 +114,8 @@ impl Operator {
         let audit = audit.context("the audit log cannot be opened")?;
         let client = Client::try_from(config.clone())?;
         Ok(Self {
-            tls: server_config(Arc::clone(&serving)).context("TLS cannot be set up")?,
+            tls: ServersTls::new(&serving, settings.webhook_client_ca.as_deref())
+                .context("TLS cannot be set up")?,
             serving,
             authority_told: watch::Sender::new(false),
             keeper: audit::Keeper::new(&client, &settings.namespace, audit.clone()),
@@ -295,7 +295,7 @@ impl Operator {
         let listener = listen(port)
             .await
             .with_context(|| format!("port {port} cannot be had"))?;
-        let tls = (name != ServerName::Health).then(|| Arc::clone(&self.tls));
+        let tls = self.tls.of(name);
         let metrics = self.metrics.servers.clone();
         let server = Server {
             name,

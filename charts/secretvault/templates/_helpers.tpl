@@ -88,6 +88,17 @@ Annotations of a part's pods. Called with (dict "container" "operator" "own" .Va
 {{- end }}
 
 {{/*
+The authorities of the API servers' client certificates, and the ConfigMap that holds them. A release of
+before has no such value, and --reuse-values keeps it so.
+*/}}
+{{- define "secretvault.clientCa" -}}
+{{- trim (.Values.webhook.clientCa | default "") -}}
+{{- end }}
+{{- define "secretvault.webhookClientCa" -}}
+secretvault-webhook-client-ca-{{ include "secretvault.clientCa" . | sha256sum | trunc 8 }}
+{{- end }}
+
+{{/*
 A quantity (123, 1Ki, 2Mi, 3Gi: the schema admits no others) in bytes.
 */}}
 {{- define "secretvault.bytes" -}}

@@ -200,4 +200,6 @@ const PING: Duration = Duration::from_secs(30);
 const STREAMS: u32 = 128;
 
 #[cfg(test)]
+mod callers_tests;
+#[cfg(test)]
 mod tests;

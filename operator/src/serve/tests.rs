@@ -8,19 +8,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::tls::{Authority, ServingCertificate, server_config};
+use crate::tls::{Authority, Callers, ServingCertificate, server_config};
 
 const NAME: &str = "operator.secretvault.svc";
 
-struct Running {
-    address: SocketAddr,
-    authority: Authority,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) authority: Authority,
     serving: Arc<ServingCertificate>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 async fn running(router: Router) -> Running {
+    running_with(router, None).await
+}
+
+pub(super) async fn running_with(router: Router, callers: Option<Callers>) -> Running {
     let authority = Authority::create(Timestamp::now()).unwrap();
     let serving = Arc::new(ServingCertificate::new());
     serving
@@ -29,7 +33,7 @@ async fn running(router: Router) -> Running {
     let server = Server {
         name: ServerName::Webhook,
         router,
-        tls: Some(server_config(Arc::clone(&serving)).unwrap()),
+        tls: Some(server_config(Arc::clone(&serving), callers).unwrap()),
         metrics: ServerMetrics::default(),
         drain: Duration::from_secs(5),
     };
@@ -45,7 +49,7 @@ async fn running(router: Router) -> Running {
     }
 }
 
-fn client(authority: &Authority) -> ClientConfig {
+pub(super) fn client(authority: &Authority) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().clone()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -56,7 +60,10 @@ fn client(authority: &Authority) -> ClientConfig {
         .with_no_client_auth()
 }
 
-async fn connect(to: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(
+    to: SocketAddr,
+    config: ClientConfig,
+) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(to).await?;
     let name = DnsName::try_from(NAME).unwrap();
     TlsConnector::from(Arc::new(config))
@@ -64,7 +71,7 @@ async fn connect(to: SocketAddr, config: ClientConfig) -> io::Result<TlsStream<T
         .await
 }
 
-async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
+pub(super) async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
     let request = format!("GET / HTTP/1.1\r\nhost: {NAME}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -72,7 +79,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn hello() -> Router {
+pub(super) fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 

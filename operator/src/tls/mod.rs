@@ -7,17 +7,21 @@
 //! already has.
 
 mod authority;
+mod callers;
 mod handle_key;
 mod keep;
 mod rotation;
+mod servers;
 mod serving;
 mod store;
 mod stored;
 
 pub use authority::{Authority, CertificateError, Validity};
+pub use callers::{Callers, CallersError};
 pub use handle_key::{HandleKeys, TAG_LEN};
 pub use keep::{KeepError, Keeper, service_names};
 pub use rotation::{OVERLAP, Plan, Seen, plan};
-pub use serving::{ServingCertificate, server_config};
+pub use servers::{ServersTls, SetupError, server_config};
+pub use serving::ServingCertificate;
 pub use store::{AuthorityStore, CA_SECRET, StoreError};
 pub use stored::{BUNDLE, Stored, Unreadable};

@@ -5,11 +5,8 @@ use std::{fmt, sync::Arc};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
-    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
-    version::TLS13,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -102,25 +99,6 @@ impl ResolvesServerCert for ServingCertificate {
             .as_ref()
             .map(|issued| Arc::clone(&issued.key))
     }
-}
-
-/// How TLS is spoken: version 1.3 alone, HTTP/2 preferred, no client certificates (callers prove
-/// themselves by tokens), no resumption, so that a new certificate counts for every connection.
-///
-/// # Errors
-/// Fails when the cryptographic provider cannot do TLS 1.3.
-pub fn server_config(
-    certificate: Arc<ServingCertificate>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

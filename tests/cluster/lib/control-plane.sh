@@ -44,6 +44,7 @@ start_apiserver() {
     alive kube-apiserver && return
     mkdir -p -m 700 "$STATE/audit"
     local pki="$STATE/pki"
+    render "$CLUSTER_DIR/config/admission.yaml" node-a >"$STATE/admission.yaml"
     node_daemon node-a kube-apiserver kube-apiserver \
         --advertise-address="$API_ADDRESS" \
         --secure-port=6443 \
@@ -54,6 +55,7 @@ start_apiserver() {
         --service-cluster-ip-range="$SERVICES" \
         --authorization-mode=Node,RBAC \
         --enable-admission-plugins=NodeRestriction \
+        --admission-control-config-file="$STATE/admission.yaml" \
         --allow-privileged=true \
         --service-account-issuer=https://kubernetes.default.svc.cluster.local \
         --service-account-key-file="$pki/service-account.pub" \

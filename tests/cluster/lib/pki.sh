@@ -15,6 +15,11 @@ make_pki() {
     # authority, or every client certificate could forge their user headers.
     authority front-proxy-ca front-proxy
     certificate front-proxy-ca front-proxy-client "/CN=front-proxy-client"
+    # And so is what the API server shows to webhooks: what others have of its own authority counts for
+    # nothing there.
+    authority webhook-client-ca webhook-clients
+    certificate webhook-client-ca apiserver-webhook-client "/CN=kube-apiserver"
+    webhook_client apiserver-webhook-client secretvault-operator.secretvault-system.svc
 
     certificate ca apiserver "/CN=kube-apiserver" \
         "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:$API_SERVICE,IP:$API_ADDRESS,IP:127.0.0.1"
@@ -52,6 +57,20 @@ certificate() {
 
 new_key() {
     openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$STATE/pki/$1.key"
+}
+
+# webhook_client CERTIFICATE WEBHOOK: what the API server proves itself with to a webhook.
+webhook_client() {
+    local pki="$STATE/pki"
+    cat >"$pki/webhooks.kubeconfig" <<YAML
+apiVersion: v1
+kind: Config
+users:
+  - name: $2
+    user:
+      client-certificate: $pki/$1.crt
+      client-key: $pki/$1.key
+YAML
 }
 
 # client NAME SUBJECT: a certificate, and a kubeconfig that holds all it needs.

@@ -22,6 +22,7 @@ mod transit;
 
 mod examples;
 
+mod callers;
 mod changes;
 mod consumers;
 mod injection;
