@@ -1,3 +1,5 @@
+use std::iter;
+
 use serde_json::{Value, json};
 
 use crate::kubectl::{Answer, Namespace};
@@ -124,10 +126,15 @@ impl Vault {
         namespace.kubectl_with(&["create", "-f", "-"], &self.manifest())
     }
 
-    /// As `kubectl replace -f -`.
+    /// As `kubectl replace -f -`. It reads before it writes: where the operator wrote a status in
+    /// between, one tries again.
     #[must_use]
     pub fn replace(&self, namespace: &Namespace) -> Answer {
-        namespace.kubectl_with(&["replace", "-f", "-"], &self.manifest())
+        let replace = || namespace.kubectl_with(&["replace", "-f", "-"], &self.manifest());
+        let conflict = |answer: &Answer| answer.stderr.contains("the object has been modified");
+        let mut answers = iter::repeat_with(replace).take(10);
+        let first = answers.find(|answer| !conflict(answer));
+        first.unwrap_or_else(replace)
     }
 
     /// As `kubectl apply --server-side -f -`.
