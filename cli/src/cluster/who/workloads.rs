@@ -130,13 +130,20 @@ fn cron_job(object: CronJob) -> Makes {
 }
 
 fn job(object: Job) -> Makes {
-    let completed = object.status.and_then(|status| status.completion_time);
-    let runs = if completed.is_some() {
+    let spec = object.spec.unwrap_or_default();
+    let status = object.status.unwrap_or_default();
+    let mut conditions = status.conditions.iter().flatten();
+    let failed = conditions.any(|it| it.type_ == "Failed" && it.status == "True");
+    let runs = if failed {
+        "failed"
+    } else if status.completion_time.is_some() {
         "done"
+    } else if spec.suspend == Some(true) {
+        "suspended"
     } else {
         "running"
     };
-    (object.spec.map(|spec| spec.template), runs.to_owned())
+    (Some(spec.template), runs.to_owned())
 }
 
 fn replica_set(object: ReplicaSet) -> Makes {
@@ -160,5 +167,32 @@ impl Row for Workload {
             one_line(&self.runs, WIDTH),
             one_line(&self.gets, WIDTH),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_runs_no_more_is_not_said_to_run() {
+        let template = json!({"spec": {"containers": []}});
+        let failed = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+        let done = json!({
+            "completionTime": "2026-01-01T00:00:00Z",
+            "conditions": [{"type": "Complete", "status": "True"}],
+        });
+        for (suspend, status, runs) in [
+            (false, json!({}), "running"),
+            (true, json!({}), "suspended"),
+            (false, done, "done"),
+            (false, failed, "failed"),
+        ] {
+            let spec = json!({"suspend": suspend, "template": template});
+            let object = serde_json::from_value(json!({"spec": spec, "status": status}));
+            assert_eq!(job(object.unwrap()).1, runs);
+        }
     }
 }
