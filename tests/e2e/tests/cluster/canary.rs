@@ -29,6 +29,7 @@ fn no_value_key_or_token_is_in_any_byte_that_the_cluster_keeps_or_says() {
     let mut life = Life::begin(&namespace);
     life.change();
     life.refuse();
+    life.be_spoken_of();
     // While the pod has it, and when all is gone.
     let while_mounted = look(&life, &plants);
     life.end();

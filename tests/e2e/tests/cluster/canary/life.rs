@@ -74,6 +74,18 @@ impl<'a> Life<'a> {
         self.watch_keys_and_token();
     }
 
+    /// Pods of which Events speak: kubelet's, in the agent's words, and the operator's own.
+    pub(crate) fn be_spoken_of(&self) {
+        let namespace = self.namespace;
+        let lost = Pod::mounting("lost", "app, missing").on("node-b");
+        lost.create(namespace);
+        let _ = lost.wait_event(namespace, "missing");
+        let optional = "[{vault: app}, {vault: absent, optional: true}]";
+        let partly = Pod::mounting("partly", optional).on("node-b");
+        partly.run(namespace);
+        let _ = partly.wait_event(namespace, "absent");
+    }
+
     /// The pod goes, then an entry, then the vault.
     pub(crate) fn end(&mut self) {
         let namespace = self.namespace;

@@ -246,7 +246,16 @@ fn who_may_see_nothing_is_told_so_and_hears_of_nothing_wrong() {
     let said = secretvault_with(Some(config.path()), &["doctor", "-o", "json"]);
     assert_eq!(said.code, 0, "{said:?}");
     for check in [
-        "keys", "vaults", "operator", "webhooks", "sealing", "agents", "clocks",
+        "keys",
+        "vaults",
+        "operator",
+        "certificates",
+        "webhooks",
+        "sealing",
+        "policies",
+        "agents",
+        "clocks",
+        "api server audit",
     ] {
         let found = found(&said, check);
         assert!(!found.is_empty(), "{check}: {said:?}");

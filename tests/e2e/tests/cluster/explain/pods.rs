@@ -366,4 +366,13 @@ fn what_one_may_not_see_is_no_answer() {
         let said = explain();
         if said.code == 0 { Ok(()) } else { Err(said) }
     });
+    // A rule looks at labels that it may not see.
+    let rule = json!([{"namespaces": {"selector": {"matchLabels": {"team": "shop"}}}}]);
+    let vault = Vault::named("open").text("a", "1").spec("access", rule);
+    let _ = vault.apply(&scene.own).expect_success();
+    let blind = explain();
+    assert!(
+        blind.code == 2 && blind.stderr.contains("you may not read namespaces"),
+        "{blind:?}"
+    );
 }

@@ -1,3 +1,5 @@
+mod people;
+
 use std::collections::BTreeSet;
 
 use secretvault_e2e::{Namespace, Pod, Vault, eventually};
@@ -90,7 +92,7 @@ fn idle(kind: &str, version: &str, name: &str) -> Value {
         },
         "spec": {
             "serviceAccountName": "web",
-            "restartPolicy": if kind == "CronJob" { "Never" } else { "Always" },
+            "restartPolicy": if kind.ends_with("Job") { "Never" } else { "Always" },
             "containers": [{"name": "app", "image": "busybox:stable", "command": ["true"]}],
         },
     });
@@ -109,6 +111,9 @@ fn idle(kind: &str, version: &str, name: &str) -> Value {
                 "containers": template["spec"]["containers"],
             },
         }}),
+        "Job" => json!({"suspend": true, "template": template}),
+        // It selects by the template's labels.
+        "ReplicationController" => json!({"replicas": 0, "template": template}),
         "StatefulSet" => json!({
             "replicas": 0, "serviceName": "none", "selector": selector, "template": template,
         }),
@@ -124,7 +129,9 @@ fn workloads_that_ask_for_it_are_named_although_nothing_of_them_runs() {
         ("CronJob", "batch/v1"),
         ("DaemonSet", "apps/v1"),
         ("Deployment", "apps/v1"),
+        ("Job", "batch/v1"),
         ("ReplicaSet", "apps/v1"),
+        ("ReplicationController", "v1"),
         ("StatefulSet", "apps/v1"),
     ] {
         let name = kind.to_lowercase();
@@ -136,7 +143,9 @@ fn workloads_that_ask_for_it_are_named_although_nothing_of_them_runs() {
         "cronjob",
         "daemonset",
         "deployment",
+        "job",
         "replicaset",
+        "replicationcontroller",
         "statefulset",
     ]);
     assert_eq!(column(&found["workloads"], "workload"), all, "{found}");
@@ -147,105 +156,6 @@ fn workloads_that_ask_for_it_are_named_although_nothing_of_them_runs() {
     assert_eq!(found["pods"], json!([]));
     // They ask for one entry of the vault, and for no other.
     assert_eq!(who(&namespace, "app/smtp/token")["workloads"], json!([]));
-}
-
-/// Somebody with one right, and what `who` should make of it.
-struct Right {
-    verb: &'static str,
-    resource: &'static str,
-    reaches: bool,
-}
-
-const RIGHTS: [Right; 8] = [
-    right("create", "pods/exec", true),
-    right("patch", "pods/ephemeralcontainers", true),
-    right("create", "pods", true),
-    right("update", "deployments.apps", true),
-    right("create", "cronjobs.batch", true),
-    right("manage", "secretvaults.secretvault.dev", true),
-    right("get", "pods", false),
-    right("get", "secretvaults.secretvault.dev", false),
-];
-
-const fn right(verb: &'static str, resource: &'static str, reaches: bool) -> Right {
-    Right {
-        verb,
-        resource,
-        reaches,
-    }
-}
-
-/// Gives a user of the right's own the right, in one namespace.
-fn grant(place: &Namespace, index: usize, right: &Right) {
-    let user = format!("user-{index}-of-{}", place.name());
-    let role = format!("r{index}");
-    let create = ["create", "role", &role, "--verb", right.verb, "--resource"];
-    let _ = place
-        .kubectl(&[&create[..], &[right.resource]].concat())
-        .expect_success();
-    let bind = [
-        "create",
-        "rolebinding",
-        &role,
-        "--role",
-        &role,
-        "--user",
-        &user,
-    ];
-    let _ = place.kubectl(&bind).expect_success();
-}
-
-#[test]
-fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
-    let namespace = scene("who-people");
-    let web = Pod::mounting("web", "app").service_account("web");
-    web.label("app", "web").run(&namespace);
-    let apart = Namespace::create("who-apart");
-    for (index, right) in RIGHTS.iter().enumerate() {
-        for place in [&namespace, &apart] {
-            grant(place, index, right);
-        }
-    }
-    let group = format!("group-of-{}", namespace.name());
-    let bind = [
-        "create",
-        "rolebinding",
-        "g",
-        "--clusterrole",
-        "edit",
-        "--group",
-        &group,
-    ];
-    let _ = namespace.kubectl(&bind).expect_success();
-    let found = who(&namespace, ENTRY);
-    let people = found["people"].as_array().unwrap();
-    let can = |who: &str| {
-        let person = people.iter().find(|it| it["subject"] == who);
-        person.map(|it| it["can"].to_string())
-    };
-    for (index, right) in RIGHTS.iter().enumerate() {
-        let user = format!("user-{index}-of-{}", namespace.name());
-        let found = can(&format!("user {user}"));
-        assert_eq!(found.is_some(), right.reaches, "{user}: {found:?}");
-        // The API server's own word, as far as this one right goes.
-        // Of pods/exec, kubectl would take the second part for a name.
-        let (resource, part) = right
-            .resource
-            .split_once('/')
-            .unwrap_or((right.resource, ""));
-        let part = format!("--subresource={part}");
-        let asks = ["auth", "can-i", right.verb, resource, &part, "--as", &user];
-        let answer = namespace.kubectl(&asks).stdout;
-        assert_eq!(answer.trim(), "yes", "{user}");
-        let apart = format!("user user-{index}-of-{}", apart.name());
-        assert_eq!(can(&apart), None, "it has the right in another namespace");
-    }
-    let group = can(&format!("group {group}")).unwrap();
-    assert!(group.contains("create pods/exec"), "{group}");
-    let text = secretvault(&["who", "-n", namespace.name(), ENTRY]).stdout;
-    for says in ["the group system:masters", "another authorizer than RBAC"] {
-        assert!(text.contains(says), "{text}");
-    }
 }
 
 #[test]
