@@ -224,3 +224,38 @@ impl SeenVault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn trouble(observed: i64) -> Option<String> {
+        let ready = json!({
+            "type": "Ready",
+            "status": "False",
+            "reason": "KeyMissing",
+            "message": "its key is gone",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "observedGeneration": observed,
+        });
+        let object = json!({
+            "apiVersion": "secretvault.dev/v1alpha1",
+            "kind": "SecretVault",
+            "metadata": {"namespace": "shop", "name": "app", "uid": "u", "generation": 2},
+            "spec": {},
+            "status": {"conditions": [ready]},
+        });
+        match Seen::of(serde_json::from_value(object).unwrap()) {
+            Seen::Vault(seen) => seen.trouble,
+            Seen::Blind(_) | Seen::Missing | Seen::Unreadable(_) => panic!("it is no vault"),
+        }
+    }
+
+    #[test]
+    fn what_was_found_of_an_older_generation_is_no_trouble_of_this_one() {
+        assert_eq!(trouble(2).as_deref(), Some("its key is gone"));
+        assert_eq!(trouble(1), None);
+    }
+}
