@@ -70,7 +70,10 @@ fn the_driver_says_who_it_is_and_what_it_can() {
                 .get_plugin_info(GetPluginInfoRequest {})
                 .await
                 .unwrap();
-            assert_eq!(info.into_inner().name, "csi.secretvault.dev");
+            let info = info.into_inner();
+            assert_eq!(info.name, "csi.secretvault.dev");
+            // CSI demands one; csi-sanity does not look.
+            assert_eq!(info.vendor_version, env!("CARGO_PKG_VERSION"));
             let request = GetPluginCapabilitiesRequest {};
             let capabilities = identity.get_plugin_capabilities(request).await.unwrap();
             assert!(capabilities.into_inner().capabilities.is_empty());
