@@ -229,9 +229,15 @@ impl Running {
         fs::read_to_string(self.sees("/run/secrets").join(path)).ok()
     }
 
-    /// What the process' `/proc` entry says.
+    /// What the process' `/proc` entry says. While it executes a program, some say nothing.
     pub(crate) fn proc(&self, name: &str) -> String {
-        text(&fs::read(format!("/proc/{}/{name}", self.pid())).unwrap())
+        let path = format!("/proc/{}/{name}", self.pid());
+        let mut said = String::new();
+        eventually("the process has executed its program", || {
+            said = text(&fs::read(&path).unwrap());
+            !said.is_empty()
+        });
+        said
     }
 
     /// Sends a signal, and waits for the end.
