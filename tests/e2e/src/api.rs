@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use http::{Method, Request};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// Asks the API server.
@@ -13,13 +13,99 @@ use tokio::runtime::Runtime;
 /// # Errors
 /// What it answers instead, as text.
 pub fn ask(method: &Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
+    send(method, path, body, "application/json", &[])
+}
+
+fn send(
+    method: &Method,
+    path: &str,
+    body: Option<&Value>,
+    content_type: &str,
+    headers: &[(&str, &str)],
+) -> Result<Value, String> {
     let body = body.map(|body| body.to_string().into_bytes());
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header("content-type", "application/json");
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header("content-type", content_type);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let request = request.body(body.unwrap_or_default());
     let request = request.map_err(|error| error.to_string())?;
-    let answer = SERVER.runtime.block_on(SERVER.client.request(request));
-    answer.map_err(|error| error.to_string())
+    let answer = SERVER.runtime.block_on(SERVER.client.request_text(request));
+    match answer.map_err(|error| error.to_string())?.as_str() {
+        "" => Ok(Value::Null),
+        text => serde_json::from_str(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// Asks a server in a pod by HTTPS, through the API server: `https:POD:PORT`, then the path.
+///
+/// # Errors
+/// What it answers instead, as text.
+pub fn ask_pod(
+    namespace: &str,
+    server: &str,
+    (method, path): (&Method, &str),
+    body: Option<&Value>,
+    headers: &[(&str, &str)],
+) -> Result<Value, String> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{server}/proxy{path}");
+    send(method, &path, body, "application/json", headers)
+}
+
+/// Merges a patch into an object that kubectl would name so.
+///
+/// # Errors
+/// Why the API server does not.
+pub fn merge(namespace: &str, object: &str, patch: &Value) -> Result<Value, String> {
+    let path = path(namespace, object);
+    send(&Method::PATCH, &path, Some(patch), MERGE, &[])
+}
+
+/// What would come of a merge patch of somebody: of the administrator, or of whom the headers
+/// impersonate.
+///
+/// # Errors
+/// Why the API server would not.
+pub fn try_merge(
+    namespace: &str,
+    object: &str,
+    patch: &Value,
+    headers: &[(&str, &str)],
+) -> Result<Value, String> {
+    let path = format!("{}?dryRun=All", path(namespace, object));
+    send(&Method::PATCH, &path, Some(patch), MERGE, headers)
+}
+
+const MERGE: &str = "application/merge-patch+json";
+
+/// Whether a user may do this, by the `resourceAttributes` of a `SubjectAccessReview`: what `kubectl auth
+/// can-i --as` asks.
+///
+/// # Errors
+/// Why the API server does not say.
+pub fn may(user: &str, attributes: &Value) -> Result<bool, String> {
+    // Every account is of this group, and an account's roles may speak of it.
+    let spec = json!({
+        "user": user,
+        "groups": ["system:authenticated", "system:serviceaccounts"],
+        "resourceAttributes": attributes,
+    });
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let answer = ask(&Method::POST, path, Some(&json!({"spec": spec})))?;
+    let allowed = answer["status"]["allowed"].as_bool();
+    allowed.ok_or_else(|| answer.to_string())
+}
+
+/// Takes an object away. One that is not there is no error.
+///
+/// # Errors
+/// Why the API server does not.
+pub fn delete(namespace: &str, object: &str) -> Result<(), String> {
+    match ask(&Method::DELETE, &path(namespace, object), None) {
+        Err(error) if !error.contains("NotFound") => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes an object as strictly as kubectl does: an unknown field is an error.
@@ -67,13 +153,17 @@ pub fn path(namespace: &str, object: &str) -> String {
 #[expect(clippy::panic, reason = "this is how a test fails")]
 fn collection_path(namespace: &str, kind: &str) -> String {
     let ours = "/apis/secretvault.dev/v1alpha1";
+    let roles = "/apis/rbac.authorization.k8s.io/v1";
     let (group, resource) = match kind {
         "namespace" => return "/api/v1/namespaces".to_owned(),
         "keyprovider" => return format!("{ours}/keyproviders"),
+        "clusterrole" | "clusterrolebinding" => return format!("{roles}/{kind}s"),
         "configmap" | "event" | "pod" | "secret" | "service" | "serviceaccount" => {
             ("/api/v1", format!("{kind}s"))
         }
         "daemonset" | "deployment" | "statefulset" => ("/apis/apps/v1", format!("{kind}s")),
+        "job" => ("/apis/batch/v1", "jobs".to_owned()),
+        "role" | "rolebinding" => (roles, format!("{kind}s")),
         "sv" | "secretvault" => (ours, "secretvaults".to_owned()),
         other => panic!("no test has looked at a {other} yet: add it here"),
     };

@@ -2,9 +2,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::SYSTEM;
+use crate::api;
 use crate::kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
 use crate::wait::eventually;
 
@@ -79,17 +81,18 @@ impl Bao {
     /// `default`.
     #[must_use]
     pub fn key(self: &Arc<Self>, name: &str) -> TransitKey {
-        let script = format!(
-            "bao write -f transit/keys/{name} >/dev/null
-             bao policy write {name} - >/dev/null <<'POLICY'\n{}POLICY\n
-             bao write auth/kubernetes/role/{name} \
-               bound_service_account_names=secretvault-operator \
-               bound_service_account_namespaces={SYSTEM} \
-               audience=vault token_policies={name} token_no_default_policy=true \
-               token_period=1h >/dev/null",
-            policy(name)
-        );
-        let _ = self.sh(&script).expect_success();
+        self.write(&format!("transit/keys/{name}"), &json!({}));
+        let policy = json!({"policy": policy(name)});
+        self.write(&format!("sys/policies/acl/{name}"), &policy);
+        let role = json!({
+            "bound_service_account_names": "secretvault-operator",
+            "bound_service_account_namespaces": SYSTEM,
+            "audience": "vault",
+            "token_policies": name,
+            "token_no_default_policy": true,
+            "token_period": "1h",
+        });
+        self.write(&format!("auth/kubernetes/role/{name}"), &role);
         TransitKey {
             bao: Arc::clone(self),
             name: name.to_owned(),
@@ -100,12 +103,9 @@ impl Bao {
     #[must_use]
     pub fn requests(&self, path: &str, ciphertext: &str) -> usize {
         // The log has no text, but what the server makes of it with a key of its own.
-        let script = format!(
-            "bao write -field=hash sys/audit-hash/file input='{ciphertext}'; echo
-             cat /bao/audit.log"
-        );
-        let said = self.sh(&script).expect_success();
-        let (hash, log) = said.split_once('\n').unwrap_or_default();
+        let hashed = self.write("sys/audit-hash/file", &json!({"input": ciphertext}));
+        let hash = hashed["data"]["hash"].as_str().unwrap_or_default();
+        let log = self.sh("cat /bao/audit.log").expect_success();
         assert!(hash.starts_with("hmac-sha256:"), "{hash}");
         let entries = log
             .lines()
@@ -121,16 +121,16 @@ impl Bao {
 
     /// Seals it.
     pub fn seal(&self) {
-        let _ = self.sh("bao operator seal").expect_success();
+        self.write("sys/seal", &json!({}));
     }
 
     /// Unseals it, and waits until it serves.
     pub fn unseal(&self) {
-        let script = format!(
-            "bao operator unseal '{}' >/dev/null && bao secrets list >/dev/null",
-            self.unseal_key
-        );
-        eventually("OpenBao serves", || self.sh(&script).into_result());
+        let key = json!({"key": self.unseal_key});
+        eventually("OpenBao serves", || {
+            self.ask(&Method::PUT, "sys/unseal", Some(&key))?;
+            self.ask(&Method::GET, "sys/mounts", None)
+        });
     }
 
     /// Kills its process, and keeps it from being started again.
@@ -149,19 +149,33 @@ impl Bao {
     fn initialise(&mut self) {
         let wait = ["wait", "--for=condition=Ready", "pod/bao", "--timeout=3m"];
         let _ = self.namespace.kubectl(&wait).expect_success();
-        let init = "bao operator init -key-shares=1 -key-threshold=1 -format=json";
-        let said = eventually("OpenBao is initialised", || self.sh(init).into_result());
-        let said: Value = serde_json::from_str(&said).expect("what init says is JSON");
+        let init = json!({"secret_shares": 1, "secret_threshold": 1});
+        let said = eventually("OpenBao is initialised", || {
+            self.ask(&Method::PUT, "sys/init", Some(&init))
+        });
         let text = |value: &Value| value.as_str().expect("init says this").to_owned();
-        self.unseal_key = text(&said["unseal_keys_b64"][0]);
+        self.unseal_key = text(&said["keys_base64"][0]);
         self.root_token = text(&said["root_token"]);
         self.unseal();
+        self.write("sys/mounts/transit", &json!({"type": "transit"}));
+        self.write("sys/auth/kubernetes", &json!({"type": "kubernetes"}));
         // Without more, it reviews tokens as its own account: that of its pod.
-        let setup = "bao secrets enable transit >/dev/null
-            bao auth enable kubernetes >/dev/null
-            bao write auth/kubernetes/config \
-              kubernetes_host=https://kubernetes.default.svc >/dev/null";
-        let _ = self.sh(setup).expect_success();
+        let server = json!({"kubernetes_host": "https://kubernetes.default.svc"});
+        self.write("auth/kubernetes/config", &server);
+    }
+
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    fn write(&self, path: &str, data: &Value) -> Value {
+        let written = self.ask(&Method::PUT, path, Some(data));
+        written.unwrap_or_else(|error| panic!("write {path}: {error}"))
+    }
+
+    /// Asks as the administrator.
+    fn ask(&self, method: &Method, path: &str, data: Option<&Value>) -> Result<Value, String> {
+        let path = format!("/v1/{path}");
+        let token = [("x-vault-token", self.root_token.as_str())];
+        let place = self.namespace.name();
+        api::ask_pod(place, "https:bao:8200", (method, &path), data, &token)
     }
 }
 
@@ -198,18 +212,12 @@ impl TransitKey {
 
     /// Makes a new version.
     pub fn rotate(&self) {
-        let rotate = format!(
-            "bao write -f transit/keys/{} >/dev/null",
-            self.path("rotate")
-        );
-        let _ = self.bao.sh(&rotate).expect_success();
+        self.bao.write(&self.path("rotate"), &json!({}));
     }
 
-    /// Sets a field of the key's configuration, such as `min_decryption_version=2`.
-    pub fn configure(&self, setting: &str) {
-        let path = self.path("config");
-        let script = format!("bao write transit/keys/{path} {setting} >/dev/null");
-        let _ = self.bao.sh(&script).expect_success();
+    /// Sets a field of the key's configuration, such as `min_decryption_version`.
+    pub fn configure(&self, field: &str, value: &Value) {
+        self.bao.write(&self.path("config"), &json!({field: value}));
     }
 
     /// How often the server was asked to `decrypt` or `rewrap` this. The operator's probes have texts
@@ -221,7 +229,7 @@ impl TransitKey {
     }
 
     fn path(&self, below: &str) -> String {
-        format!("{}/{below}", self.name)
+        format!("transit/keys/{}/{below}", self.name)
     }
 }
 

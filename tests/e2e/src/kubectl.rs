@@ -71,6 +71,21 @@ impl Answer {
     }
 }
 
+/// What the API server said, as if kubectl told it.
+impl From<Result<Value, String>> for Answer {
+    fn from(said: Result<Value, String>) -> Self {
+        let (succeeded, stdout, stderr) = match said {
+            Ok(object) => (true, object.to_string(), String::new()),
+            Err(complaint) => (false, String::new(), complaint),
+        };
+        Self {
+            succeeded,
+            stdout,
+            stderr,
+        }
+    }
+}
+
 /// Runs kubectl.
 #[must_use]
 pub fn kubectl(arguments: &[&str]) -> Answer {
@@ -80,7 +95,10 @@ pub fn kubectl(arguments: &[&str]) -> Answer {
 /// Runs kubectl with a text on its standard input.
 #[must_use]
 pub fn kubectl_with(arguments: &[&str], input: &str) -> Answer {
-    run_with("kubectl", arguments, input)
+    let mut kubectl = Command::new("kubectl");
+    // It does one thing after the other; with threads of its own it takes a fifth more of both processors.
+    kubectl.args(arguments).env("GOMAXPROCS", "1");
+    feed(kubectl, input)
 }
 
 /// Runs a program.
@@ -91,13 +109,18 @@ pub fn run(program: &str, arguments: &[&str]) -> Answer {
 
 /// Runs a program with a text on its standard input.
 #[must_use]
+pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Answer {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    feed(command, input)
+}
+
 #[expect(
     clippy::expect_used,
     reason = "without the cluster's programs there is no test"
 )]
-pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Answer {
-    let mut child = Command::new(program)
-        .args(arguments)
+fn feed(mut command: Command, input: &str) -> Answer {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

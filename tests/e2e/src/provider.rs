@@ -1,10 +1,11 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::SYSTEM;
 use crate::api;
-use crate::kubectl::{kubectl, kubectl_with};
+use crate::kubectl::kubectl_with;
 use crate::vault::Vault;
 use crate::wait::eventually;
 
@@ -76,10 +77,12 @@ impl KeyProvider {
     fn wait_for_all_replicas(&self) {
         let vault = Vault::named(&self.name).text("token", "none");
         let vault = vault.spec("keyProvider", json!(self.name)).manifest();
+        let vault = serde_json::from_str(&vault).unwrap_or_default();
+        let path = format!("{}?dryRun=All", api::path("default", "sv"));
         let mut sealed = 0;
         eventually(&format!("every replica can use {}", self.name), || {
-            let answer = kubectl_with(&["create", "--dry-run=server", "-f", "-"], &vault);
-            sealed = if answer.succeeded { sealed + 1 } else { 0 };
+            let answer = api::ask(&Method::POST, &path, Some(&vault));
+            sealed = if answer.is_ok() { sealed + 1 } else { 0 };
             if sealed >= 6 { Ok(()) } else { Err(answer) }
         });
     }
@@ -96,10 +99,10 @@ impl KeyProvider {
     }
 
     /// Changes fields of `spec`; null takes one out.
+    #[expect(clippy::panic, reason = "this is how a test fails")]
     pub fn patch(&self, spec: &Value) {
-        let patch = json!({"spec": spec}).to_string();
-        let arguments = ["patch", &self.object(), "--type=merge", "-p", &patch];
-        let _ = kubectl(&arguments).expect_success();
+        let patched = api::merge("", &self.object(), &json!({"spec": spec}));
+        let _ = patched.unwrap_or_else(|error| panic!("{}: {error}", self.object()));
     }
 
     /// Asks for a new key of the keyring, and waits until it wraps. Returns its id and the last one.
@@ -124,9 +127,12 @@ impl KeyProvider {
 
     /// The keyring's document.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "this is how a test fails")]
     pub fn keyring(&self) -> String {
-        let path = "go-template={{.data.keyring | base64decode}}";
-        kubectl(&["-n", SYSTEM, "get", "secret", &self.name, "-o", path]).expect_success()
+        let secret = api::get(SYSTEM, &format!("secret/{}", self.name)).expect("a stored keyring");
+        let document = secret["data"]["keyring"].as_str().unwrap_or_default();
+        let document = BASE64_STANDARD.decode(document).expect("base64");
+        String::from_utf8(document).expect("text")
     }
 
     /// Puts a document in the keyring's place, as from a backup.
@@ -169,6 +175,21 @@ impl KeyProvider {
         api::get("", &self.object()).expect("a stored provider")
     }
 
+    /// Waits until an Event about it says this. It may come some moments after the status.
+    pub fn wait_event(&self, text: &str) {
+        eventually(
+            &format!("an Event of {} says {text:?}", self.object()),
+            || {
+                let events = self.events();
+                if events.contains(text) {
+                    Ok(())
+                } else {
+                    Err(events)
+                }
+            },
+        );
+    }
+
     /// The messages of all Events about it, joined by lines.
     #[must_use]
     pub fn events(&self) -> String {
@@ -192,11 +213,9 @@ impl KeyProvider {
 
 impl Drop for KeyProvider {
     fn drop(&mut self) {
-        let delete = ["delete", &self.object(), "--ignore-not-found"];
-        let _ = kubectl(&delete);
+        let _ = api::delete("", &self.object());
         if self.spec["local"].is_object() {
-            let secret = format!("secret/{}", self.name);
-            let _ = kubectl(&["-n", SYSTEM, "delete", &secret, "--ignore-not-found"]);
+            let _ = api::delete(SYSTEM, &format!("secret/{}", self.name));
         }
     }
 }

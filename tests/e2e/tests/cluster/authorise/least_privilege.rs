@@ -6,7 +6,8 @@ mod pods;
 use std::collections::BTreeSet;
 
 use secretvault_delivery::AGENT_AUDIENCE;
-use secretvault_e2e::{Answer, Namespace, SYSTEM, eventually, kubectl, upgraded};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, api, eventually, kubectl, upgraded};
+use serde_json::json;
 
 use crate::attacker::{AGENT, Bound, OPERATOR, Token, kubectl_as, mint, part_of_system};
 
@@ -74,36 +75,24 @@ fn operator_may(right: &str, elsewhere: &str) -> bool {
     let [verb, resource, place] = words[..] else {
         panic!("no right: {right}");
     };
-    let (resource, rest) = resource.split_once(':').unwrap_or((resource, ""));
-    let (subresource, name) = rest.split_once('/').unwrap_or((rest, ""));
-    let subresource = format!("--subresource={subresource}");
-    let resource = &match name {
-        "" => resource.to_owned(),
-        name => format!("{resource}/{name}"),
-    };
+    let (resource, name) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, subresource) = resource.split_once(':').unwrap_or((resource, ""));
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
     let place = match place {
-        "anywhere" => "--all-namespaces".to_owned(),
-        "elsewhere" => format!("--namespace={elsewhere}"),
-        "own" => format!("--namespace={SYSTEM}"),
-        other => format!("--namespace={other}"),
+        "anywhere" => "",
+        "elsewhere" => elsewhere,
+        "own" => SYSTEM,
+        other => other,
     };
-    let user = user(SYSTEM, OPERATOR);
-    let can = [
-        "auth",
-        "can-i",
-        verb,
-        resource,
-        &subresource,
-        &place,
-        "--as",
-        &user,
-    ];
-    let answer = kubectl(&can);
-    match answer.stdout.trim() {
-        "yes" => true,
-        "no" => false,
-        other => panic!("{right}: {other} {}", answer.stderr),
-    }
+    let attributes = json!({
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": name,
+        "namespace": place,
+    });
+    api::may(&user(SYSTEM, OPERATOR), &attributes).unwrap()
 }
 
 /// The lines of a table that are not so.

@@ -145,7 +145,7 @@ const WORKING: Fault = Fault {
 };
 
 fn delete(key: &TransitKey) {
-    key.configure("deletion_allowed=true");
+    key.configure("deletion_allowed", &json!(true));
     let delete = format!("bao delete transit/keys/{} >/dev/null", key.name());
     let _ = key.bao.sh(&delete).expect_success();
 }

@@ -1,6 +1,7 @@
 //! People and machines that could reach an entry by other ways than a pod of their own.
 
-use secretvault_e2e::{Namespace, Pod, SYSTEM, Vault, kubectl};
+use secretvault_e2e::{Namespace, Pod, SYSTEM, Vault, api, kubectl};
+use serde_json::{Value, json};
 
 use super::{ENTRY, scene, secretvault, who};
 
@@ -29,6 +30,36 @@ const RIGHTS: [Right; 15] = [
     right("get", "secretvaults.secretvault.dev", false),
 ];
 
+impl Right {
+    /// Its group, kind and subresource: `jobs.batch`, `pods/exec`.
+    fn parts(&self) -> (&str, &str, &str) {
+        let (kind, part) = self.resource.split_once('/').unwrap_or((self.resource, ""));
+        let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+        (group, kind, part)
+    }
+
+    /// A role that gives it.
+    fn role(&self, name: &str) -> Value {
+        let (group, kind, part) = self.parts();
+        let resource = match part {
+            "" => kind.to_owned(),
+            part => format!("{kind}/{part}"),
+        };
+        let rule = json!({"apiGroups": [group], "resources": [resource], "verbs": [self.verb]});
+        json!({"metadata": {"name": name}, "rules": [rule]})
+    }
+}
+
+/// Binds a role of its own name to a user.
+fn binding(kind: &str, role: &str, user: &str) -> Value {
+    let group = "rbac.authorization.k8s.io";
+    json!({
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": group, "kind": kind, "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    })
+}
+
 const fn right(verb: &'static str, resource: &'static str, reaches: bool) -> Right {
     Right {
         verb,
@@ -53,12 +84,9 @@ struct ClusterRight(String);
 impl ClusterRight {
     fn grant(user: &str, right: &Right) -> Self {
         let granted = Self(user.to_owned());
-        let role = ["create", "clusterrole", user, "--verb", right.verb];
-        let role = [&role[..], &["--resource", right.resource]].concat();
-        let _ = kubectl(&role).expect_success();
-        let bind = ["create", "clusterrolebinding", user, "--clusterrole", user];
-        let bind = [&bind[..], &["--user", user]].concat();
-        let _ = kubectl(&bind).expect_success();
+        let bound = binding("ClusterRole", user, user);
+        let _ = api::create("", "clusterrole", &right.role(user)).unwrap();
+        let _ = api::create("", "clusterrolebinding", &bound).unwrap();
         granted
     }
 }
@@ -66,7 +94,7 @@ impl ClusterRight {
 impl Drop for ClusterRight {
     fn drop(&mut self) {
         for kind in ["clusterrolebinding", "clusterrole"] {
-            let _ = kubectl(&["delete", kind, &self.0]);
+            let _ = api::delete("", &format!("{kind}/{}", self.0));
         }
     }
 }
@@ -140,20 +168,9 @@ fn whoever_reads_secrets_where_the_keyring_is_is_named() {
 fn grant(place: &Namespace, index: usize, right: &Right) {
     let user = format!("user-{index}-of-{}", place.name());
     let role = format!("r{index}");
-    let create = ["create", "role", &role, "--verb", right.verb, "--resource"];
-    let _ = place
-        .kubectl(&[&create[..], &[right.resource]].concat())
-        .expect_success();
-    let bind = [
-        "create",
-        "rolebinding",
-        &role,
-        "--role",
-        &role,
-        "--user",
-        &user,
-    ];
-    let _ = place.kubectl(&bind).expect_success();
+    let bound = binding("Role", &role, &user);
+    let _ = api::create(place.name(), "role", &right.role(&role)).unwrap();
+    let _ = api::create(place.name(), "rolebinding", &bound).unwrap();
 }
 
 #[test]
@@ -189,15 +206,15 @@ fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
         let found = can(&format!("user {user}"));
         assert_eq!(found.is_some(), right.reaches, "{user}: {found:?}");
         // The API server's own word, as far as this one right goes.
-        // Of pods/exec, kubectl would take the second part for a name.
-        let (resource, part) = right
-            .resource
-            .split_once('/')
-            .unwrap_or((right.resource, ""));
-        let part = format!("--subresource={part}");
-        let asks = ["auth", "can-i", right.verb, resource, &part, "--as", &user];
-        let answer = namespace.kubectl(&asks).stdout;
-        assert_eq!(answer.trim(), "yes", "{user}");
+        let (group, kind, part) = right.parts();
+        let asked = json!({
+            "verb": right.verb,
+            "group": group,
+            "resource": kind,
+            "subresource": part,
+            "namespace": namespace.name(),
+        });
+        assert!(api::may(&user, &asked).unwrap(), "{user}");
         let apart = format!("user user-{index}-of-{}", apart.name());
         assert_eq!(can(&apart), None, "it has the right in another namespace");
     }
