@@ -187,10 +187,12 @@ fn trust(webhook: &MutatingWebhook, authority: &Result<Option<ConfigMap>, Blind>
 /// is stored.
 pub(super) async fn trial(patient: &Patient<'_>) -> Finding {
     let namespace = patient.namespace;
+    // A name that no vault has, not even one that somebody else's trial left behind.
+    let name = format!("secretvault-doctor-{}", patient.now.as_microsecond());
     let vault = json!({
         "apiVersion": "secretvault.dev/v1alpha1",
         "kind": "SecretVault",
-        "metadata": {"name": TRIAL, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"data": {"trial": "not a secret"}},
     });
     let path =
@@ -272,7 +274,6 @@ const CALLED: [&str; 3] = [
 ];
 
 const AUTHORITY: &str = "secretvault-ca";
-const TRIAL: &str = "secretvault-doctor-trial";
 
 /// Without these the API server lets through what it should not.
 const POLICIES: [&str; 4] = [
