@@ -15,18 +15,14 @@
 
 mod idle;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use futures::future::{Either, select};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use rustls::ServerConfig;
 use tokio::{
@@ -76,23 +72,21 @@ impl Server {
     /// Once this returns, every connection is closed, at the latest when the time to drain is over.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let graceful = GracefulShutdown::new();
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         while let Some((stream, permit)) = self.accept(&listener, &room, &stop).await {
-            let connection = self.clone().connection(stream, permit, graceful.watcher());
+            let connection = self.clone().connection(stream, permit, stop.clone());
             tasks.spawn(abort.clone().run_until_cancelled_owned(connection));
         }
         drop(listener);
         tasks.close();
-        let ended = async { tokio::join!(graceful.shutdown(), tasks.wait()) };
-        if timeout(self.drain, ended).await.is_err() {
+        if timeout(self.drain, tasks.wait()).await.is_err() {
             warn!(server = ?self.name, "requests took longer than the time to drain");
         }
         abort.cancel();
         tasks.wait().await;
     }
 
-    /// The next connection, once there is room for it; none when told to stop.
+    /// The next connection, once there is room for it; none when told to stop and nobody waits.
     async fn accept(
         &self,
         listener: &TcpListener,
@@ -111,47 +105,79 @@ impl Server {
                 }
             }
         };
-        stop.run_until_cancelled(next).await.flatten()
+        let mut next = pin!(next);
+        tokio::select! {
+            next = &mut next => next,
+            // Whoever has connected may have asked already.
+            () = stop.cancelled() => timeout(LAST_CALL, next).await.ok().flatten(),
+        }
     }
 
     /// Serves one connection to its end.
-    async fn connection(self, stream: TcpStream, permit: OwnedSemaphorePermit, watcher: Watcher) {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        permit: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
         let open = self.metrics.opened(self.name);
         // Without this, an answer could wait for the acknowledgement of its own beginning.
         let _ = stream.set_nodelay(true);
         let outcome = match self.tls.clone() {
             Some(tls) => match timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
-                Ok(Ok(stream)) => self.requests(stream, watcher).await,
+                Ok(Ok(stream)) => {
+                    let protocol = protocol(stream.get_ref().1.alpn_protocol());
+                    self.requests(stream, protocol, stop).await
+                }
                 Ok(Err(_)) | Err(_) => ConnectionOutcome::HandshakeFailed,
             },
-            None => self.requests(stream, watcher).await,
+            None => self.requests(stream, protocol(None), stop).await,
         };
         debug!(server = ?self.name, ?outcome, "a connection ended");
         self.metrics.ended(self.name, outcome);
         drop((open, permit));
     }
 
-    async fn requests<S>(&self, stream: S, watcher: Watcher) -> ConnectionOutcome
+    async fn requests<S>(
+        &self,
+        stream: S,
+        protocol: auto::Builder<TokioExecutor>,
+        stop: CancellationToken,
+    ) -> ConnectionOutcome
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Activity::begun();
         let service = counted(self.router.clone(), Arc::clone(&activity));
         let service = hyper_util::service::TowerToHyperService::new(service);
-        let builder = protocol();
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let served = std::pin::pin!(watcher.watch(connection));
-        let idle = std::pin::pin!(activity.idle(FIRST_REQUEST, IDLE));
-        match select(served, idle).await {
-            Either::Left((Ok(()), _)) => ConnectionOutcome::Closed,
-            Either::Left((Err(_), _)) => ConnectionOutcome::Broken,
-            Either::Right(_) => ConnectionOutcome::Idle,
-        }
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let (outcome, patience) = tokio::select! {
+            served = connection.as_mut() => return ended(&served, ConnectionOutcome::Closed),
+            () = activity.idle(FIRST_REQUEST, IDLE) => (ConnectionOutcome::Idle, GOODBYE),
+            () = stop.cancelled() => (ConnectionOutcome::Closed, self.drain),
+        };
+        // In order: its next request may be on its way.
+        connection.as_mut().graceful_shutdown();
+        let served = timeout(patience, connection).await;
+        served.map_or(outcome, |served| ended(&served, outcome))
     }
 }
 
-fn protocol() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn ended<E>(served: &Result<(), E>, outcome: ConnectionOutcome) -> ConnectionOutcome {
+    match served {
+        Ok(()) => outcome,
+        Err(_) => ConnectionOutcome::Broken,
+    }
+}
+
+/// HTTP/2 where that was negotiated, or what the first bytes say. A connection that has sent none by then is
+/// cut off when told to stop, unless it is known to be HTTP/2: an API server's request may be on its way.
+fn protocol(negotiated: Option<&[u8]>) -> auto::Builder<TokioExecutor> {
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match negotiated {
+        Some(b"h2") => builder.http2_only(),
+        _ => builder,
+    };
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -191,11 +217,15 @@ fn counted(
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECTIONS: usize = 1024;
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// How long the end of a connection that was idle may take.
+const GOODBYE: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(10);
 const HEAD_SIZE: usize = 64 * 1024;
 const HEAD_SIZE_H2: u32 = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(300);
+/// How long to wait for the next connection of those that were made before the stop.
+const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
 const STREAMS: u32 = 128;
 

@@ -64,7 +64,10 @@ pub(super) async fn connect(
     to: SocketAddr,
     config: ClientConfig,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(to).await?;
+    secure(TcpStream::connect(to).await?, config).await
+}
+
+async fn secure(stream: TcpStream, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let name = DnsName::try_from(NAME).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -175,6 +178,70 @@ async fn a_request_under_way_is_finished_when_told_to_stop() {
         TcpStream::connect(server.address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+type Asking = hyper::client::conn::http2::SendRequest<Body>;
+
+/// Begins to speak HTTP/2. The task ends with the connection.
+async fn speak(
+    stream: TlsStream<TcpStream>,
+) -> (Asking, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let handshake = hyper::client::conn::http2::handshake;
+    let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    (client, tokio::spawn(connection))
+}
+
+async fn get_by_h2(stream: TlsStream<TcpStream>) -> http::StatusCode {
+    let (mut client, _) = speak(stream).await;
+    let request = Request::get(format!("https://{NAME}/"));
+    let answer = client.send_request(request.body(Body::empty()).unwrap());
+    answer.await.unwrap().status()
+}
+
+fn h2(server: &Running) -> ClientConfig {
+    let mut config = client(&server.authority);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
+
+/// Its request may be on its way while this server learns that it leaves.
+#[tokio::test]
+async fn whoever_has_connected_before_the_stop_is_answered() {
+    let server = running(hello()).await;
+    let stream = connect(server.address, h2(&server)).await.unwrap();
+    server.stop.cancel();
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(get_by_h2(stream).await, 200);
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_connects_and_asks_nothing_is_told_the_end_and_not_cut_off() {
+    let server = running(hello()).await;
+    let stream = connect(server.address, h2(&server)).await.unwrap();
+    let (_client, connection) = speak(stream).await;
+    timeout(FIRST_REQUEST + GOODBYE, connection)
+        .await
+        .unwrap()
+        .unwrap()
+        .expect("an end in order");
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_to_be_accepted_is_not_refused_by_the_stop() {
+    let server = running(hello()).await;
+    // In one step of this thread: the server has not seen it when it is told to stop.
+    let stream = std::net::TcpStream::connect(server.address).unwrap();
+    server.stop.cancel();
+    stream.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(stream).unwrap();
+    assert_eq!(
+        get_by_h2(secure(stream, h2(&server)).await.unwrap()).await,
+        200
+    );
+    server.task.await.unwrap();
 }
 
 #[tokio::test]
