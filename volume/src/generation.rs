@@ -71,7 +71,7 @@ pub(crate) fn write(root: BorrowedFd<'_>, name: &str, contents: &Contents) -> io
         Ok(fchmod(directory, READABLE_DIRECTORY)?)
     });
     if written.is_err() {
-        let _ = wipe::remove_tree(root, name, Overwrite::Always);
+        let _ = wipe::remove_tree(root, name, Overwrite::Yes);
     }
     written
 }
@@ -115,7 +115,7 @@ pub(crate) fn current(root: BorrowedFd<'_>) -> io::Result<Option<String>> {
 pub(crate) fn remove_others(root: BorrowedFd<'_>, in_force: Option<&str>) -> io::Result<()> {
     for name in names(root)? {
         if is_generation(&name) && Some(name.as_str()) != in_force {
-            wipe::remove_tree(root, &name, Overwrite::IfUnused)?;
+            wipe::remove_tree(root, &name, Overwrite::No)?;
         }
     }
     Ok(())

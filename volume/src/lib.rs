@@ -8,7 +8,7 @@
 //! # Guarantees
 //! * Nobody ever sees a part of the contents, a wrong owner or mode, or a writable mount.
 //! * A reader sees all files of one generation, or all of the next.
-//! * What goes is overwritten, except what an application still reads.
+//! * What goes is overwritten, except what an application may still read: a value that is replaced.
 //!
 //! # Assumptions
 //! The process has `CAP_SYS_ADMIN` and `CAP_DAC_OVERRIDE` in the user namespace that owns its mount

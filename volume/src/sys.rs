@@ -45,17 +45,3 @@ pub(crate) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Resul
         Err(io::Error::last_os_error())
     }
 }
-
-/// Whether nobody but the caller has this file open or mapped. The caller owns the file, has it
-/// open for writing, and nobody can open it by a name any more.
-///
-/// A write lease is granted under exactly this condition. Where the kernel knows no leases the
-/// answer is no.
-#[expect(
-    unsafe_code,
-    reason = "fcntl(F_SETLEASE) has no safe wrapper in rustix or nix"
-)]
-pub(crate) fn is_only_ours(file: BorrowedFd<'_>) -> bool {
-    // SAFETY: F_SETLEASE takes an integer and touches no memory of ours.
-    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
-}

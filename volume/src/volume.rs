@@ -165,6 +165,6 @@ impl Volume {
     /// As the kernel answers.
     pub fn empty(&self) -> io::Result<()> {
         let clone = mount::writable_clone(&self.root)?;
-        wipe::clear(clone.as_fd(), Overwrite::Always)
+        wipe::clear(clone.as_fd(), Overwrite::Yes)
     }
 }

@@ -1,4 +1,4 @@
-//! Removal. A value's bytes are overwritten before its pages go back to the kernel.
+//! Removal.
 
 use std::{
     fs, io,
@@ -7,25 +7,22 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, fchown, fstat, openat2, statat, unlinkat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat2, statat, unlinkat},
     io::Errno,
     path::Arg,
-    process::{getegid, geteuid},
 };
 
-use crate::{
-    generation::{CONFINED, open_directory},
-    sys,
-};
+use crate::generation::{CONFINED, open_directory};
 
-/// Which files are overwritten before they go.
+/// Whether files are overwritten before their pages go back to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwrite {
-    /// All: nobody has a right to them any more, or ever had.
-    Always,
-    /// Those that nobody has open: an application that opened a file just before the swap must
-    /// read the old value, as with a native Secret, and not zeros.
-    IfUnused,
+    /// Nobody has a right to them any more, or ever had.
+    Yes,
+    /// Applications may read them. Not only those that have one open: `sendfile(2)` puts a file's own
+    /// pages into a pipe, where they are read when the file is long closed (busybox' `cat` does so).
+    /// They must read the old value, as with a native Secret, and not zeros.
+    No,
 }
 
 /// Removes all that is in a directory.
@@ -63,6 +60,9 @@ fn remove_file(
     name: impl Arg + Copy,
     overwrite: Overwrite,
 ) -> io::Result<()> {
+    if overwrite == Overwrite::No {
+        return Ok(unlinkat(parent, name, AtFlags::empty())?);
+    }
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let file = openat2(parent, name, flags, Mode::empty(), CONFINED).map(fs::File::from);
     match unlinkat(parent, name, AtFlags::empty()) {
@@ -70,17 +70,7 @@ fn remove_file(
         Err(error) => return Err(error.into()),
     }
     // From here on nobody can open it any more.
-    let file = file?;
-    if overwrite == Overwrite::Always || is_unused(&file) {
-        zero(&file)?;
-    }
-    Ok(())
-}
-
-/// A lease is only for a file's owner, and this file is nobody's any more. It becomes ours and not
-/// root's: in a user namespace there may be no root.
-fn is_unused(file: &fs::File) -> bool {
-    fchown(file, Some(geteuid()), Some(getegid())).is_ok() && sys::is_only_ours(file.as_fd())
+    zero(&file?)
 }
 
 fn zero(mut file: &fs::File) -> io::Result<()> {
@@ -94,35 +84,3 @@ fn zero(mut file: &fs::File) -> io::Result<()> {
 }
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use rustix::{process::Uid, thread::set_thread_res_uid};
-
-    use super::*;
-
-    /// Runs without any right, whoever runs the tests.
-    fn as_nobody(test: impl FnOnce() + Send + 'static) {
-        let alone = thread::spawn(move || {
-            if geteuid().is_root() {
-                let nobody = Uid::from_raw(65534);
-                set_thread_res_uid(nobody, nobody, nobody).unwrap();
-            }
-            test();
-        });
-        alone.join().unwrap();
-    }
-
-    #[test]
-    fn also_without_root_a_file_is_unused_as_soon_as_its_reader_has_gone() {
-        as_nobody(|| {
-            let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
-            let reader = fs::File::open(file.path()).unwrap();
-            assert!(!is_unused(file.as_file()));
-            drop(reader);
-            assert!(is_unused(file.as_file()));
-        });
-    }
-}

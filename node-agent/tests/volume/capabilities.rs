@@ -89,8 +89,8 @@ fn without_chown_no_file_is_given_to_another_user() {
 #[ignore = "needs root: make test"]
 fn without_dac_override_no_file_is_wiped_that_its_owner_may_only_read() {
     let kept = NEEDED.difference(CapabilitySet::DAC_OVERRIDE);
-    assert_eq!(fails_with(kept, private), Some("update"));
-    assert_eq!(fails_with(kept, public), Some("update"));
+    assert_eq!(fails_with(kept, private), Some("remove"));
+    assert_eq!(fails_with(kept, public), Some("remove"));
     assert_eq!(fails_with(kept, writable), None);
 }
 

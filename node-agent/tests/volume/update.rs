@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Read},
     os::unix::fs::{FileExt, MetadataExt, symlink},
 };
 
@@ -136,6 +137,23 @@ fn a_reader_of_the_last_generation_reads_it_to_its_end() {
         reader.read_exact_at(&mut seen, 0).unwrap();
         assert_eq!(&seen, b"old");
         assert_eq!(node.read(), files(&[("a", "new")]));
+    });
+}
+
+/// As busybox' `cat` reads: the file's own pages go into the pipe, and the file is closed.
+#[test]
+#[ignore = "needs root: make test"]
+fn what_a_reader_has_put_into_a_pipe_stays_what_it_was() {
+    on_a_node(|node| {
+        node.attach(&contents(&[("a", "old")])).unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let file = fs::File::open(node.path().join("a")).unwrap();
+        assert_eq!(rustix::fs::sendfile(&writer, &file, None, 3), Ok(3));
+        drop((file, writer));
+        node.update(&contents(&[("a", "new")])).unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "old");
     });
 }
 
