@@ -147,7 +147,7 @@ impl Bao {
 
     #[expect(clippy::expect_used, reason = "this is how a test fails")]
     fn initialise(&mut self) {
-        let wait = ["wait", "--for=condition=Ready", "pod/bao", "--timeout=3m"];
+        let wait = ["wait", "--for=condition=Ready", "pod/bao", "--timeout=5m"];
         let _ = self.namespace.kubectl(&wait).expect_success();
         let init = json!({"secret_shares": 1, "secret_threshold": 1});
         let said = eventually("OpenBao is initialised", || {

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::api;
+use crate::wait::eventually;
 
 /// What kubectl, or another program, said.
 #[derive(Clone, Debug)]
@@ -153,6 +154,10 @@ impl Namespace {
         let name = format!("{prefix}-{:08x}", u32::from_be_bytes(random));
         let namespace = json!({"metadata": {"name": name}});
         let _ = api::create("", "namespace", &namespace).expect("a namespace is made");
+        // No pod is admitted without it, and the API server waits for it a moment only.
+        eventually("the namespace has its account", || {
+            api::get(&name, "serviceaccount/default")
+        });
         Self(name)
     }
 

@@ -20,10 +20,10 @@ pub use kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
 pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
 pub use pod::Pod;
-pub use provider::{KeyProvider, condition, now};
+pub use provider::{KeyProvider, condition, now, wait_for_all_replicas};
 pub use state::{STATE, State};
 pub use system::{Part, Upgraded, WithoutOperator, helm, upgraded, wait_system, without_operator};
-pub use vault::Vault;
+pub use vault::{Vault, unless_modified};
 pub use wait::{PATIENCE, eventually, eventually_within};
 
 /// Where SecretVault is installed.

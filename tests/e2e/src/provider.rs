@@ -69,22 +69,9 @@ impl KeyProvider {
         self.apply();
         self.wait("Ready", "True", "");
         if self.spec["vaultTransit"].is_object() {
-            self.wait_for_all_replicas();
+            wait_for_all_replicas(&self.name, "default");
         }
         self
-    }
-
-    fn wait_for_all_replicas(&self) {
-        let vault = Vault::named(&self.name).text("token", "none");
-        let vault = vault.spec("keyProvider", json!(self.name)).manifest();
-        let vault = serde_json::from_str(&vault).unwrap_or_default();
-        let path = format!("{}?dryRun=All", api::path("default", "sv"));
-        let mut sealed = 0;
-        eventually(&format!("every replica can use {}", self.name), || {
-            let answer = api::ask(&Method::POST, &path, Some(&vault));
-            sealed = if answer.is_ok() { sealed + 1 } else { 0 };
-            if sealed >= 6 { Ok(()) } else { Err(answer) }
-        });
     }
 
     /// Applies it.
@@ -218,6 +205,20 @@ impl Drop for KeyProvider {
             let _ = api::delete(SYSTEM, &format!("secret/{}", self.name));
         }
     }
+}
+
+/// Waits until every replica of the operator can wrap with a provider, for vaults of this namespace.
+pub fn wait_for_all_replicas(provider: &str, namespace: &str) {
+    let vault = Vault::named(provider).text("token", "none");
+    let vault = vault.spec("keyProvider", json!(provider)).manifest();
+    let vault = serde_json::from_str(&vault).unwrap_or_default();
+    let path = format!("{}?dryRun=All", api::path(namespace, "sv"));
+    let mut sealed = 0;
+    eventually(&format!("every replica can use {provider}"), || {
+        let answer = api::ask(&Method::POST, &path, Some(&vault));
+        sealed = if answer.is_ok() { sealed + 1 } else { 0 };
+        if sealed >= 6 { Ok(()) } else { Err(answer) }
+    });
 }
 
 fn put_keyring(name: &str, document: &str) {

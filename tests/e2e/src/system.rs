@@ -1,10 +1,11 @@
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::SYSTEM;
 use crate::api;
 use crate::kubectl::{Answer, kubectl, run};
 use crate::node::Node;
+use crate::provider::condition;
 use crate::wait::eventually;
 
 /// A pod of SecretVault itself, at one moment.
@@ -29,11 +30,17 @@ impl Part {
         Self::list("operator")
     }
 
+    /// The agents, each on a node of its own.
+    #[must_use]
+    pub fn agents() -> Vec<Self> {
+        Self::list("node-agent")
+    }
+
     /// The agent on a node.
     #[must_use]
     #[expect(clippy::expect_used, reason = "this is how a test fails")]
     pub fn agent_on(node: &Node) -> Self {
-        let mut agents = Self::list("node-agent").into_iter();
+        let mut agents = Self::agents().into_iter();
         agents
             .find(|agent| agent.node.name() == node.name())
             .expect("the node has an agent")
@@ -66,7 +73,7 @@ impl Part {
     /// Waits until kubelet has found it ended and started it again. Until then it counts as up.
     pub fn wait_restarted(&self) {
         eventually(&format!("{} is started again", self.name), || {
-            let all = [Self::list("operator"), Self::list("node-agent")].concat();
+            let all = [Self::operators(), Self::agents()].concat();
             let found = all.iter().find(|part| part.uid == self.uid);
             match found {
                 Some(part) if part.restarts > self.restarts => Ok(()),
@@ -185,14 +192,11 @@ impl Drop for Upgraded {
     }
 }
 
-/// Waits until every part of SecretVault is up, as its last change says, and its predecessor gone:
-/// a replica that leaves still answers for some seconds.
+/// Waits until every part of SecretVault is up, as its last change says, and its predecessor gone: a
+/// replica that leaves still answers for some seconds. And until the API server reaches the operator.
 pub fn wait_system() {
-    for part in [
-        "deployment/secretvault-operator",
-        "daemonset/secretvault-node-agent",
-    ] {
-        let wait = ["-n", SYSTEM, "rollout", "status", part, "--timeout=3m"];
+    for (_, object, _) in PARTS {
+        let wait = ["-n", SYSTEM, "rollout", "status", object, "--timeout=5m"];
         let _ = kubectl(&wait).expect_success();
     }
     let path = "jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}";
@@ -203,6 +207,60 @@ pub fn wait_system() {
             Ok(())
         } else {
             Err(leaving)
+        }
+    });
+    // A status may still be that of before a pod was killed or deleted.
+    eventually("every part is ready", || {
+        for (component, object, wanted) in PARTS {
+            let wants = api::get(SYSTEM, object)?.pointer(wanted).cloned();
+            let ready = ready_pods(component)?;
+            if wants != Some(json!(ready)) {
+                return Err(format!("{ready} of {wants:?} are ready of {component}"));
+            }
+        }
+        Ok(())
+    });
+    wait_reachable();
+}
+
+/// The parts: their label, what makes their pods, and where it says how many.
+const PARTS: [(&str, &str, &str); 2] = [
+    (
+        "operator",
+        "deployment/secretvault-operator",
+        "/spec/replicas",
+    ),
+    (
+        "node-agent",
+        "daemonset/secretvault-node-agent",
+        "/status/desiredNumberScheduled",
+    ),
+];
+
+fn ready_pods(component: &str) -> Result<usize, String> {
+    let pods = api::get(SYSTEM, "pod")?;
+    let pods = pods["items"].as_array().into_iter().flatten();
+    let ready = pods.filter(|pod| {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"] == component
+            && condition(pod, "Ready")["status"] == "True"
+    });
+    Ok(ready.count())
+}
+
+/// Waits until the API server gets an answer from the operator, whatever it is: a replica may be ready
+/// before the node of the API server knows the way to it.
+fn wait_reachable() {
+    let vault = json!({
+        "apiVersion": "secretvault.dev/v1alpha1",
+        "kind": "SecretVault",
+        "metadata": {"name": "reachable"},
+        "spec": {"data": {"token": "none"}},
+    });
+    let path = format!("{}?dryRun=All", api::path("default", "sv"));
+    eventually("the API server reaches the operator", || {
+        match api::ask(&Method::POST, &path, Some(&vault)) {
+            Err(error) if error.contains("failed calling webhook") => Err(error),
+            _ => Ok(()),
         }
     });
 }

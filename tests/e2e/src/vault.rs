@@ -127,15 +127,10 @@ impl Vault {
         namespace.kubectl_with(&["create", "-f", "-"], &self.manifest())
     }
 
-    /// As `kubectl replace -f -`. It reads before it writes: where the operator wrote a status in
-    /// between, one tries again.
+    /// As `kubectl replace -f -`.
     #[must_use]
     pub fn replace(&self, namespace: &Namespace) -> Answer {
-        let replace = || namespace.kubectl_with(&["replace", "-f", "-"], &self.manifest());
-        let conflict = |answer: &Answer| answer.stderr.contains("the object has been modified");
-        let mut answers = iter::repeat_with(replace).take(10);
-        let first = answers.find(|answer| !conflict(answer));
-        first.unwrap_or_else(replace)
+        unless_modified(|| namespace.kubectl_with(&["replace", "-f", "-"], &self.manifest()))
     }
 
     /// As `kubectl apply --server-side -f -`.
@@ -199,4 +194,13 @@ impl Vault {
     pub fn object(&self) -> String {
         format!("sv/{}", self.name)
     }
+}
+
+/// The answer to `kubectl replace`, which reads before it writes: where the operator wrote a status in
+/// between, one tries again.
+pub fn unless_modified(replace: impl Fn() -> Answer) -> Answer {
+    let modified = |answer: &Answer| answer.stderr.contains("the object has been modified");
+    let mut answers = iter::repeat_with(&replace).take(10);
+    let first = answers.find(|answer| !modified(answer));
+    first.unwrap_or_else(replace)
 }

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen. Not a promise of speed: the machine may be slow.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits until `look` answers `Ok`, and panics with its last error if it never does.
 pub fn eventually<T, E: Debug>(what: &str, look: impl FnMut() -> Result<T, E>) -> T {

@@ -140,7 +140,7 @@ impl Provider {
             format!("keyprovider/{}", self.0),
             format!("--for=condition={condition}"),
         );
-        let waited = kubectl(&["wait", &object, &condition, "--timeout=10m"]);
+        let waited = kubectl(&["wait", &object, &condition, "--timeout=5m"]);
         waited.into_result().map(drop).map_err(Failure::from)
     }
 

@@ -19,6 +19,38 @@ fn wait_counts(namespace: &Namespace, consumers: u32, stale: u32) -> Value {
     })
 }
 
+/// Whether so many pods use the vault and all of them hold this generation.
+fn all_hold(status: &Value, pods: usize, generation: i64) -> bool {
+    let consumers = status["consumers"].as_array().cloned().unwrap_or_default();
+    consumers.len() == pods && consumers.iter().all(|it| it["generation"] == generation)
+}
+
+/// Waits until all pods hold a generation and none is stale. Meanwhile one may be shown as stale.
+fn wait_followed(namespace: &Namespace, pods: usize, generation: i64) {
+    eventually("the status says that all follow", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        if status["staleCount"] == 0 && all_hold(&status, pods, generation) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+}
+
+/// The same, and nobody is shown as stale meanwhile. The status waits until nothing has been heard for three
+/// seconds: beside other tests, a pod's news may need longer.
+fn wait_followed_unseen(namespace: &Namespace, pods: usize, generation: i64) {
+    eventually("the status says that all follow", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        assert_eq!(status["staleCount"], 0, "{status}");
+        if all_hold(&status, pods, generation) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+}
+
 fn names(status: &Value) -> BTreeSet<String> {
     let consumers = status["consumers"].as_array().cloned().unwrap_or_default();
     let names = consumers.iter().filter_map(|it| it["pod"].as_str());
@@ -66,24 +98,27 @@ fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
     let expected = json!({"pod": full("other"), "node": "node-b", "generation": 1, "stale": false});
     assert_eq!(*last, expected);
     assert_eq!(columns(&namespace), ("2".to_owned(), "0".to_owned()));
-    // A change reaches both, and nobody is shown as stale for it.
+    // A change reaches both.
     let _ = vault("t-2").apply(&namespace).expect_success();
-    eventually("the status says that both follow", || {
-        let status = namespace.try_get("sv/app")?["status"].clone();
-        assert_eq!(status["staleCount"], 0, "{status}");
-        let consumers = status["consumers"].as_array().cloned().unwrap_or_default();
-        if consumers.len() == 2 && consumers.iter().all(|it| it["generation"] == 2) {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        }
-    });
+    wait_followed(&namespace, 2, 2);
     // One that goes disappears.
     let _ = namespace
         .kubectl(&["delete", "pod", "one"])
         .expect_success();
     let status = wait_counts(&namespace, 1, 0);
     assert_eq!(names(&status), BTreeSet::from([full("other")]));
+}
+
+#[test]
+#[ignore = "it needs the cluster for itself"]
+fn nobody_is_shown_as_stale_while_a_change_reaches_the_pods() {
+    let namespace = Namespace::create("consumers-unseen");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    Pod::mounting("one", "app").run(&namespace);
+    Pod::mounting("other", "app").on("node-b").run(&namespace);
+    wait_counts(&namespace, 2, 0);
+    let _ = vault("t-2").apply(&namespace).expect_success();
+    wait_followed_unseen(&namespace, 2, 2);
 }
 
 #[test]
@@ -118,10 +153,16 @@ fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is
     pod.run(&namespace);
     wait_counts(&namespace, 1, 0);
     let _ = vault("t-2").apply(&namespace).expect_success();
-    let status = wait_counts(&namespace, 1, 1);
-    let consumer = &status["consumers"][0];
-    assert_eq!(consumer["generation"], 2, "{consumer}");
-    assert_eq!(consumer["reason"], "Environment", "{consumer}");
+    // Until its files follow, it may be stale for them.
+    eventually("the pod holds the new files and the old variables", || {
+        let status = namespace.try_get("sv/app")?["status"].clone();
+        if status["consumers"][0]["reason"] == "Environment" && all_hold(&status, 1, 2) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+    wait_counts(&namespace, 1, 1);
     assert_eq!(columns(&namespace), ("1".to_owned(), "1".to_owned()));
     let _ = namespace
         .kubectl(&["delete", "pod", "env"])
@@ -129,16 +170,24 @@ fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is
     pod.run(&namespace);
     wait_counts(&namespace, 1, 0);
     // What is no content makes no variable old.
-    let described = vault("t-2").spec("description", json!("What the shop needs"));
-    let _ = described.apply(&namespace).expect_success();
-    eventually("the pod holds the new generation", || {
-        let status = namespace.try_get("sv/app")?["status"].clone();
-        assert_eq!(status["staleCount"], 0, "{status}");
-        match status["consumers"][0]["generation"].as_i64() {
-            Some(3) => Ok(()),
-            _ => Err(status.to_string()),
-        }
-    });
+    let _ = described("t-2").apply(&namespace).expect_success();
+    wait_followed(&namespace, 1, 3);
+}
+
+#[test]
+#[ignore = "it needs the cluster for itself"]
+fn a_pod_with_variables_is_not_shown_as_stale_while_a_description_reaches_it() {
+    let namespace = Namespace::create("consumers-env-unseen");
+    let _ = vault("t-1").apply(&namespace).expect_success();
+    environment("env").run(&namespace);
+    wait_counts(&namespace, 1, 0);
+    let _ = described("t-1").apply(&namespace).expect_success();
+    wait_followed_unseen(&namespace, 1, 2);
+}
+
+/// The same content, with a description.
+fn described(token: &str) -> Vault {
+    vault(token).spec("description", json!("What the shop needs"))
 }
 
 #[test]
@@ -173,8 +222,12 @@ fn published() -> BTreeSet<String> {
         "-o",
         "json",
     ];
-    let stored: Value = serde_json::from_str(&kubectl(&get).expect_success()).unwrap();
-    let data = stored["data"].as_object().cloned().unwrap_or_default();
+    keys(&kubectl(&get).expect_success())
+}
+
+fn keys(config_map: &str) -> BTreeSet<String> {
+    let config_map: Value = serde_json::from_str(config_map).unwrap();
+    let data = config_map["data"].as_object().cloned().unwrap_or_default();
     data.keys().cloned().collect()
 }
 
@@ -226,8 +279,11 @@ fn the_consumers_are_right_after_the_replicas_are_replaced_and_killed() {
         "--type=merge",
         "-p",
         &forged,
+        "-o",
+        "json",
     ];
-    let _ = kubectl(&patch).expect_success();
-    assert!(published().contains("operator-x"));
+    // The answer tells it, for it may be gone before anybody looks.
+    let patched = kubectl(&patch).expect_success();
+    assert!(keys(&patched).contains("operator-x"), "{patched}");
     wait_published();
 }

@@ -72,6 +72,13 @@ impl Example {
 
     /// The same with further arguments.
     fn apply_with(folder: &str, arguments: &[&str]) -> Self {
+        let example = Self::prepare(folder);
+        let _ = example.try_apply(arguments).expect_success();
+        example
+    }
+
+    /// One that is not applied yet, and nothing is left of an earlier run.
+    fn prepare(folder: &str) -> Self {
         let example = Self {
             folder: root()
                 .join("examples")
@@ -90,9 +97,12 @@ impl Example {
                 .collect();
             if left.is_empty() { Ok(()) } else { Err(left) }
         });
-        let apply = ["apply", "-f", &example.folder];
-        let _ = kubectl(&[&apply, arguments].concat()).expect_success();
         example
+    }
+
+    fn try_apply(&self, arguments: &[&str]) -> Answer {
+        let apply = ["apply", "-f", &self.folder];
+        kubectl(&[&apply, arguments].concat())
     }
 
     /// Runs kubectl in the example's namespace.
@@ -100,19 +110,37 @@ impl Example {
         kubectl(&[&["--namespace", &self.namespace], arguments].concat())
     }
 
-    /// What a pod logs, once it is ready.
+    /// What a pod logs now.
     fn logs(&self, pod: &str) -> String {
+        self.kubectl(&["logs", pod]).expect_success()
+    }
+
+    /// What a pod logs, once it is ready and this is in its log: the container logs while it is already
+    /// ready, and by one program after the other.
+    fn wait_logs(&self, pod: &str, what: &str, has: impl Fn(&str) -> bool) -> String {
         self.wait_ready(pod);
-        // The container logs while it is already ready.
-        eventually(&format!("pod {pod} logs"), || {
+        eventually(&format!("pod {pod} logs {what}"), || {
             let logs = self.kubectl(&["logs", pod]).into_result()?;
-            if logs.is_empty() { Err(logs) } else { Ok(logs) }
+            if has(&logs) { Ok(logs) } else { Err(logs) }
         })
+    }
+
+    /// The same, once these files are listed and no others.
+    fn wait_listing(&self, pod: &str, expected: &[(&str, &str)]) -> String {
+        let expected = files(expected);
+        self.wait_logs(pod, &format!("{expected:?}"), |logs| {
+            listing(logs) == expected
+        })
+    }
+
+    /// The same, once there is a text.
+    fn wait_logged(&self, pod: &str, text: &str) -> String {
+        self.wait_logs(pod, &format!("{text:?}"), |logs| logs.contains(text))
     }
 
     fn wait_ready(&self, pod: &str) {
         let pod = format!("pod/{pod}");
-        let ready = self.kubectl(&["wait", "--for=condition=Ready", &pod, "--timeout=3m"]);
+        let ready = self.kubectl(&["wait", "--for=condition=Ready", &pod, "--timeout=5m"]);
         let _ = ready.expect_success();
     }
 

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use secretvault_e2e::{Namespace, Vault, eventually, root};
 use serde_json::{Value, json};
 
-use self::client::Client;
+use self::client::{Client, Reply};
 
 const PASSWORD: &str = "hunter2-http";
 const BYTES: &[u8] = &[0, 1, 2, 0xff];
@@ -148,13 +148,8 @@ fn entries_are_created_updated_and_deleted_by_name() {
     let _ = merge("data", "smtp/token", json!("t-2-http"));
     assert!(app.holds(&namespace, "smtp/token", "t-2-http"));
     // Update of what was read, and of nothing newer.
-    let read = client.get("/app").with(200);
-    let put = |mut vault: Value| {
-        vault["spec"]["data"]["smtp/token"] = json!("t-3-http");
-        client.put("/app", &vault)
-    };
-    let _ = put(read.clone()).with(200);
-    assert_eq!(put(read).with(409)["reason"], "Conflict");
+    let read = read_and_put(&client);
+    assert_eq!(put(&client, &read).with(409)["reason"], "Conflict");
     assert!(app.holds(&namespace, "smtp/token", "t-3-http"));
     // Delete.
     let left = merge("data", "smtp/token", Value::Null);
@@ -172,6 +167,27 @@ fn entries_are_created_updated_and_deleted_by_name() {
         "tls/key.der",
     ];
     assert_eq!(names, expected);
+}
+
+/// Puts a vault that was read, with another token in it.
+fn put(client: &Client, read: &Value) -> Reply {
+    let mut vault = read.clone();
+    vault["spec"]["data"]["smtp/token"] = json!("t-3-http");
+    client.put("/app", &vault)
+}
+
+/// Reads the vault and puts it, and returns what was read. If the operator writes a status between the two,
+/// that is newer than what was read: then once more.
+fn read_and_put(client: &Client) -> Value {
+    eventually("nothing is written in between", || {
+        let read = client.get("/app").with(200);
+        let reply = put(client, &read);
+        if reply.code == 409 {
+            return Err(reply);
+        }
+        let _ = reply.with(200);
+        Ok(read)
+    })
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
     let script = "env -0 | tr '\\0' '|'; echo; exec sleep infinity";
     let pod = annotated("app", &["env", "true"], script);
     pod.run(&namespace);
+    wait_log(&namespace, "app", "|SMTP_TOKEN=t-1|");
     let logs = namespace
         .kubectl(&["logs", "app", "-c", "app"])
         .expect_success();
@@ -26,12 +27,13 @@ fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
     assert_eq!(first["name"], "secretvault-launcher");
     let command = &stored["spec"]["containers"][0]["command"];
     assert_eq!(command[0], "/secretvault/launcher", "{command}");
-    let process = namespace.sh("app", "tr '\\0' ' ' < /proc/1/cmdline");
-    assert_eq!(
-        process.expect_success(),
-        "sleep infinity ",
-        "the launcher has become the command"
-    );
+    eventually("the launcher has become the command", || {
+        let process = namespace.sh("app", "tr '\\0' ' ' < /proc/1/cmdline");
+        match process.expect_success() {
+            words if words == "sleep infinity " => Ok(()),
+            other => Err(other),
+        }
+    });
 }
 
 #[test]
@@ -60,6 +62,7 @@ fn an_arbitrary_user_without_rights_and_with_a_read_only_root_can_do_it() {
     .with("/spec/securityContext/runAsUser", json!(1_000_680_000))
     .with("/spec/securityContext/runAsGroup", json!(0));
     pod.run(&namespace);
+    wait_log(&namespace, "app", "1000680000\n");
     let logs = namespace
         .kubectl(&["logs", "app", "-c", "app"])
         .expect_success();
@@ -121,10 +124,10 @@ fn a_pod_that_is_asked_to_end_does_so_at_once() {
     let _ = token("t-1").apply(&namespace).expect_success();
     let script = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done";
     let pod = annotated("app", &["on-change", "signal:HUP"], script)
-        .with("/spec/terminationGracePeriodSeconds", json!(120));
+        .with("/spec/terminationGracePeriodSeconds", json!(900));
     pod.run(&namespace);
     wait_log(&namespace, "app", "ready");
-    let delete = ["delete", "pod", "app", "--timeout=60s"];
+    let delete = ["delete", "pod", "app", "--timeout=5m"];
     let _ = namespace.kubectl(&delete).expect_success();
 }
 

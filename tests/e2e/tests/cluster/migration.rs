@@ -67,7 +67,7 @@ impl Journey {
             "wait",
             "--for=condition=KeyCurrent",
             "sv/app",
-            "--timeout=3m",
+            "--timeout=5m",
         ];
         let _ = self.namespace.kubectl(&current).expect_success();
         assert!(self.vault.holds(&self.namespace, "token", TEXT), "{name}");

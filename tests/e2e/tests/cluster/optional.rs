@@ -93,5 +93,5 @@ fn an_optional_vault_of_another_namespace_is_told_alike_whether_it_is_there_or_n
         &format!("[{{vault: {}/treasure, optional: true}}]", palace.name()),
     );
     late.run(&home);
-    assert_eq!(late.read(&home, "gold"), "g");
+    late.wait_content(&home, "gold", "g");
 }

@@ -1,7 +1,7 @@
 //! What a person's role allows, beyond create and update: `restore` and `manage`. The roles are the
 //! cluster's own (view, edit, admin), into which the chart's aggregate.
 
-use secretvault_e2e::{Answer, Namespace, Vault, eventually, kubectl_with};
+use secretvault_e2e::{Answer, Namespace, Vault, eventually, kubectl_with, unless_modified};
 use serde_json::{Value, json};
 
 const OLD: &str = "hunter2-rights";
@@ -49,7 +49,12 @@ impl<'a> Person<'a> {
     }
 
     fn replace(&self, vault: &Vault) -> Answer {
-        self.kubectl(&["replace", "-f", "-"], &vault.manifest())
+        self.replace_with(&[], vault)
+    }
+
+    fn replace_with(&self, arguments: &[&str], vault: &Vault) -> Answer {
+        let replace = [&["replace", "-f", "-"], arguments].concat();
+        unless_modified(|| self.kubectl(&replace, &vault.manifest()))
     }
 
     fn patch(&self, spec: &Value) -> Answer {
@@ -96,12 +101,12 @@ fn an_editor_creates_changes_and_deletes_vaults_of_plain_values() {
         .apply(&guarded.clone().text("db/password", NEW))
         .expect_success();
     assert!(vault().holds(&namespace, "db/password", NEW));
-    let printed = editor
-        .kubectl(&["get", "sv/app", "-o", "yaml"], "")
-        .expect_success();
-    let _ = editor
-        .kubectl(&["apply", "-f", "-"], &printed)
-        .expect_success();
+    // What is printed has a version. Where the status is written meanwhile, one prints it again.
+    eventually("what was printed is applied", || {
+        let printed = editor.kubectl(&["get", "sv/app", "-o", "yaml"], "");
+        let applied = editor.kubectl(&["apply", "-f", "-"], &printed.expect_success());
+        applied.into_result()
+    });
     assert!(vault().holds(&namespace, "db/password", NEW));
     let _ = editor.kubectl(&["delete", "sv/app"], "").expect_success();
     assert!(!vault().is_stored(&namespace));
@@ -201,13 +206,13 @@ fn a_dry_run_asks_for_the_same_rights() {
         .apply(&namespace)
         .expect_success();
     let editor = Person::with_role("edit", &namespace);
-    let rollback = Vault::from_backup(&old).manifest();
-    let dry_run = ["replace", "--dry-run=server", "-f", "-"];
+    let rollback = Vault::from_backup(&old);
+    let dry_run = ["--dry-run=server"];
     editor
-        .kubectl(&dry_run, &rollback)
+        .replace_with(&dry_run, &rollback)
         .expect_refusal(&NEEDS_RESTORE, OLD);
     let admin = Person::with_role("admin", &namespace);
-    let _ = admin.kubectl(&dry_run, &rollback).expect_success();
+    let _ = admin.replace_with(&dry_run, &rollback).expect_success();
 }
 
 #[test]

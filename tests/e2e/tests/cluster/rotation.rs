@@ -4,6 +4,7 @@ mod fleet;
 mod held;
 mod killed;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use secretvault_e2e::{KeyProvider, Namespace, Pod, Vault, condition, eventually, kubectl, now};
@@ -43,7 +44,7 @@ fn a_person_watches_a_rotation_and_can_wait_for_its_end() {
         "wait",
         "--for=condition=KeyCurrent",
         &object,
-        "--timeout=3m",
+        "--timeout=5m",
     ];
     let _ = kubectl(&wait).expect_success();
     eventually("all is done", || {
@@ -138,10 +139,18 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
     };
     let _ = edited(0).apply(&namespace).expect_success();
     let rotations = 4;
+    let edits = AtomicUsize::new(0);
     let turns = thread::scope(|scope| {
         let rotating = scope.spawn(|| {
-            for _ in 0..rotations {
+            for rotation in 0..rotations {
                 provider.rotate();
+                // However slow the machine is.
+                eventually("there were more edits than rotations", || {
+                    match edits.load(Ordering::Relaxed) {
+                        few if few <= rotation + 1 => Err(few),
+                        _ => Ok(()),
+                    }
+                });
             }
         });
         let mut turn = 0;
@@ -154,6 +163,7 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
             }
             let held = vault(&provider).holds(&namespace, "token", &value(turn));
             assert!(held, "edit {turn} is lost");
+            edits.store(turn, Ordering::Relaxed);
         }
         turn
     });
@@ -168,7 +178,7 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
     assert_eq!(provider.keyring_ids().len(), rotations + 1);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
-    assert_eq!(pod.read(&namespace, "token"), value(turns));
+    pod.wait_content(&namespace, "token", &value(turns));
     assert_eq!(pod.read(&namespace, "other"), VALUE);
 }
 

@@ -42,7 +42,7 @@ fn all_pods_of_a_vault_cost_one_decrypt_for_each_replica_that_serves_them() {
         },
     });
     let _ = namespace.apply(&deployment.to_string()).expect_success();
-    let rollout = ["rollout", "status", "deployment/app", "--timeout=5m"];
+    let rollout = ["rollout", "status", "deployment/app", "--timeout=8m"];
     let _ = namespace.kubectl(&rollout).expect_success();
     let data_key = &vault(&provider).stored(&namespace)["spec"]["dataKey"];
     let wrapped = data_key["wrapped"].as_str().unwrap();

@@ -22,7 +22,7 @@ fn a_sealed_vault_is_ready_for_the_generation_that_was_applied() {
     let namespace = Namespace::create("status");
     let _ = vault().apply(&namespace).expect_success();
     let _ = namespace
-        .kubectl(&["wait", "--for=condition=Ready", "sv/app", "--timeout=3m"])
+        .kubectl(&["wait", "--for=condition=Ready", "sv/app", "--timeout=5m"])
         .expect_success();
     let _ = vault()
         .text("db/password", "hunter3")

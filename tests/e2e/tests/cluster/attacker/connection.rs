@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use secretvault_delivery::v1::delivery_client::DeliveryClient;
 use secretvault_delivery::v1::{ReleaseRequest, Volume};
 use secretvault_e2e::Part;
 use tokio::runtime::{Builder, Runtime};
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
 
 use super::stream::Stream;
 use super::wire::{self, Heard};
@@ -59,14 +61,19 @@ impl Connection {
     pub(crate) fn ask(&self, authorization: &[String], volume: &Volume) -> Answer {
         let _ = self.heard.take();
         let mut client = DeliveryClient::new(self.channel.clone());
-        let message = ReleaseRequest {
-            volumes: vec![volume.clone()],
-        };
-        let request = authorized(message, authorization);
-        let answer = self.runtime.block_on(client.release(request));
-        let mut raw = self.heard.take();
-        // Headers are compressed on the wire.
-        raw.extend(format!("{answer:?}").into_bytes());
+        let mut raw = Vec::new();
+        let answer = until_served(|| {
+            let message = ReleaseRequest {
+                volumes: vec![volume.clone()],
+            };
+            let request = authorized(message, authorization);
+            let answer = self.runtime.block_on(client.release(request));
+            // Of each try: one that is not served must give nothing away either.
+            raw.extend(self.heard.take());
+            // Headers are compressed on the wire.
+            raw.extend(format!("{answer:?}").into_bytes());
+            answer
+        });
         Answer {
             outcome: match answer {
                 Ok(answer) => Outcome::of(answer.into_inner()),
@@ -84,6 +91,26 @@ impl Connection {
         Stream::open(self, authorization)
     }
 }
+
+/// Calls again while the operator says that it cannot serve now: of a busy one that is right, and no verdict.
+pub(super) fn until_served<T>(mut call: impl FnMut() -> Result<T, Status>) -> Result<T, Status> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match call() {
+            Err(status) if is_busy(&status) && Instant::now() < deadline => thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
+/// What our own side says of a connection that fails has a source; what the operator says has none.
+fn is_busy(status: &Status) -> bool {
+    status.code() == Code::Unavailable && std::error::Error::source(status).is_none()
+}
+
+/// How long the operator may be busy. Whoever judges the answer sees it then.
+const BUSY: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A call with these `authorization` headers.
 pub(super) fn authorized<T>(message: T, authorization: &[String]) -> Request<T> {

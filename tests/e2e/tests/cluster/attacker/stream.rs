@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tonic::Streaming;
 
 use super::Outcome;
-use super::connection::{Connection, authorized};
+use super::connection::{Connection, authorized, until_served};
 
 /// One stream, on a connection of its own.
 pub(crate) struct Stream {
@@ -30,15 +30,18 @@ impl Stream {
     /// # Errors
     /// It is refused.
     pub(super) fn open(connection: Connection, authorization: &[String]) -> Result<Self, Outcome> {
-        let (words, said) = unbounded();
         let mut client = DeliveryClient::new(connection.channel.clone());
-        let request = authorized(said, authorization);
-        let begun = connection.runtime.block_on(client.watch(request));
-        let events = begun.map_err(|status| Outcome::rejected(&status))?;
+        let begun = until_served(|| {
+            let (words, said) = unbounded::<WatchRequest>();
+            let request = authorized(said, authorization);
+            let begun = connection.runtime.block_on(client.watch(request));
+            begun.map(|events| (words, events.into_inner()))
+        });
+        let (words, events) = begun.map_err(|status| Outcome::rejected(&status))?;
         Ok(Self {
             connection,
             words,
-            events: events.into_inner(),
+            events,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The stream that tells of changes: only for agents, and only of what was granted on their own node.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secretvault_delivery::AGENT_AUDIENCE;
@@ -74,8 +75,17 @@ fn granted(scene: &Scene, pod: &Bystander, agent: &[String]) -> Granted {
     }
 }
 
+/// A replica has two places for the streams of a node, and the node's own agent has one: of two tests that
+/// watch as its agent, each would take the other's.
+fn place() -> MutexGuard<'static, ()> {
+    static PLACE: Mutex<()> = Mutex::new(());
+    // A test that failed has given its place back like any other.
+    PLACE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn whoever_is_no_agent_watches_nothing() {
+    let _place = place();
     let scene = Scene::new();
     let namespace = Namespace::create("watchers");
     let pod = Bystander::create(&namespace, "web", "web");
@@ -126,6 +136,7 @@ fn whoever_is_no_agent_watches_nothing() {
 /// so whoever makes one up learns nothing of the vault.
 #[test]
 fn handles_of_another_node_and_made_up_ones_tell_nothing_of_a_vault() {
+    let _place = place();
     let home = Home::create("handles");
     let (near, far) = (&home.near, &home.far);
     let mut stream = open(&home, &home.scene.agent_a);
@@ -176,6 +187,7 @@ fn handles_of_another_node_and_made_up_ones_tell_nothing_of_a_vault() {
 /// A handle is a right to hear, not to have: what it was given for may not be had any more.
 #[test]
 fn a_handle_releases_nothing_and_outlives_no_right() {
+    let _place = place();
     let home = Home::create("withdrawn");
     let near = &home.near;
     let mut stream = open(&home, &home.scene.agent_a);

@@ -35,11 +35,7 @@ const NO_NODE: Refusal = Refusal::Denied(&[(
 const OTHER_NODE: Refusal =
     Refusal::Denied(&[(Reason::PodMismatch, "the pod is not on the agent's node")]);
 const ENDED: Refusal = Refusal::Denied(&[(Reason::PodMismatch, "the pod has ended")]);
-/// After a minute the API server does not take its token any more either.
-const TERMINATING: Refusal = Refusal::Denied(&[
-    (Reason::PodMismatch, "the pod is being deleted"),
-    (Reason::TokenRejected, "the token is not valid (any more)"),
-]);
+const TERMINATING: Refusal = Refusal::Denied(&[(Reason::PodMismatch, "the pod is being deleted")]);
 const ONE: &[&str] = &["password"];
 
 /// A namespace with a vault for all its pods, and one pod that gets it.
@@ -311,19 +307,16 @@ fn a_pod_that_ends_or_is_being_deleted_gets_no_first_grant() {
     ended["spec"]["restartPolicy"] = json!("Never");
     ended["spec"]["containers"][0]["command"] = json!(["true"]);
     let ended = Bystander::create_as(&home.namespace, &ended);
-    let wait = [
-        "wait",
-        "pod/ended",
-        "--for=jsonpath={.status.phase}=Succeeded",
-        "--timeout=3m",
-    ];
-    let _ = home.namespace.kubectl(&wait).expect_success();
+    wait_phase(&home.namespace, "pod/ended", "Succeeded");
     table.refuses("ended", &asks(&ended), &ENDED, &home.control(), ONE);
 
+    // It runs, and has time to end: else kubelet may say that it has ended before we ask.
     let mut held = bystander("held", "web");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    held["spec"]["terminationGracePeriodSeconds"] = json!(600);
     let held = Bystander::create_as(&home.namespace, &held);
-    let _finalizer = Finalizer(&home.namespace, "pod/held");
+    let _held = Held(&home.namespace, "pod/held");
+    wait_phase(&home.namespace, "pod/held", "Running");
     let ask = asks(&held);
     table.releases("not yet deleted", &ask, ONE);
     let delete = ["delete", "pod", "held", "--wait=false"];
@@ -332,11 +325,21 @@ fn a_pod_that_ends_or_is_being_deleted_gets_no_first_grant() {
     table.finish();
 }
 
-/// Taken away when it drops, or the namespace could not go.
-struct Finalizer<'a>(&'a Namespace, &'a str);
+fn wait_phase(namespace: &Namespace, pod: &str, phase: &str) {
+    let phase = format!("--for=jsonpath={{.status.phase}}={phase}");
+    let wait = ["wait", pod, &phase, "--timeout=5m"];
+    let _ = namespace.kubectl(&wait).expect_success();
+}
 
-impl Drop for Finalizer<'_> {
+/// A pod with a finalizer. Gone when it drops, or the namespace would wait for it.
+struct Held<'a>(&'a Namespace, &'a str);
+
+impl Drop for Held<'_> {
     fn drop(&mut self) {
+        let now = ["--force", "--grace-period=0", "--wait=false"];
+        let delete = [&["delete", self.1], &now[..]].concat();
+        // While it is there still, or its node would not hear that the grace time is over.
+        let _ = self.0.kubectl(&delete);
         let patch = r#"{"metadata": {"finalizers": null}}"#;
         let _ = self
             .0

@@ -7,22 +7,23 @@ use super::{Example, files, listing};
 #[test]
 fn access_rules() {
     let example = Example::apply("access-rules");
-    assert_eq!(
-        listing(&example.logs("web")),
-        files(&[
+    example.wait_listing(
+        "web",
+        &[
             ("run/secrets/db/password", "0:0 r--r--r--"),
             ("run/secrets/db/replica/password", "0:0 r--r--r--"),
-        ])
+        ],
     );
-    let token = files(&[("run/secrets/smtp/token", "0:0 r--r--r--")]);
-    assert_eq!(listing(&example.logs("mailer")), token);
+    let token = [("run/secrets/smtp/token", "0:0 r--r--r--")];
+    example.wait_listing("mailer", &token);
+    let token = files(&token);
     for (namespace, pod) in [
         ("example-access-rules-batch", "report"),
         ("example-access-rules-stage", "trial"),
     ] {
         let of = ["--namespace", namespace];
         let object = format!("pod/{pod}");
-        let wait = ["wait", "--for=condition=Ready", &object, "--timeout=3m"];
+        let wait = ["wait", "--for=condition=Ready", &object, "--timeout=5m"];
         let _ = kubectl(&[of.as_slice(), &wait].concat()).expect_success();
         eventually(&format!("{pod} logs"), || {
             let logs = kubectl(&[of.as_slice(), &["logs", pod]].concat());
@@ -88,10 +89,7 @@ fn immutable() {
     refused.expect_refusal(&[says], "t-2");
     let _ = patch(r#"{"spec": {"access": [{"serviceAccounts": ["default"]}]}}"#).expect_success();
     let _ = patch(r#"{"metadata": {"labels": {"a": "b"}}}"#).expect_success();
-    assert_eq!(
-        listing(&example.logs("app")),
-        files(&[("run/secrets/api-token", "0:0 r--r--r--")])
-    );
+    example.wait_listing("app", &[("run/secrets/api-token", "0:0 r--r--r--")]);
     let deleted = example.kubectl(&["delete", "sv", "release-42"]);
     let _ = deleted.expect_success();
 }

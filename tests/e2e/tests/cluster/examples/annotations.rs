@@ -7,7 +7,7 @@ use super::{Example, files, listing};
 #[test]
 fn annotations() {
     let example = Example::apply("annotations");
-    let rollout = ["rollout", "status", "deployment/files", "--timeout=3m"];
+    let rollout = ["rollout", "status", "deployment/files", "--timeout=5m"];
     let _ = example.kubectl(&rollout).expect_success();
     let logs = eventually("the deployment logs", || {
         let logs = example.kubectl(&["logs", "deployment/files", "-c", "app"]);
@@ -35,7 +35,7 @@ fn annotations() {
     ];
     let _ = example.kubectl(&sidecar).expect_failure();
     let says = "the password has 7 characters\n";
-    assert_eq!(example.logs("variables"), says);
+    example.wait_logs("variables", says, |logs| logs == says);
     let stored = example.kubectl(&["get", "pod", "variables", "-o", "yaml"]);
     assert!(!stored.expect_success().contains("hunter2"));
     let typo = [

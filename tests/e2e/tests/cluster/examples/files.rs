@@ -2,26 +2,25 @@
 
 use secretvault_e2e::{eventually, root, run_with};
 
-use super::{Example, files, listing};
+use super::Example;
 
 #[test]
 fn binary_and_files() {
     let example = Example::apply("binary-and-files");
-    let logs = example.logs("tls");
-    assert_eq!(
-        listing(&logs),
-        files(&[
+    example.wait_listing(
+        "tls",
+        &[
             ("der/server.crt", "0:0 r--r--r--"),
             ("der/server.key", "999:999 r--r-----"),
             ("passphrase", "0:0 r--------"),
             ("private/server.key", "101:101 r--------"),
             ("server.crt", "0:0 r--r--r--"),
-        ])
+        ],
     );
     let empty = example.sh("tls", "wc -c < /run/secrets/passphrase");
     assert_eq!(empty.trim(), "0");
     let sum = "057f0a90ef88bff479f3cc5d4793d946d9fd9836ff7e5933ca162ec449439d73";
-    assert!(logs.contains(&format!("{sum}  der/server.key")), "{logs}");
+    example.wait_logged("tls", &format!("{sum}  der/server.key"));
     let pem = example.sh("tls", "cat /run/secrets/private/server.key");
     let convert = "openssl pkey -outform DER | sha256sum";
     let converted = run_with("sh", &["-c", convert], &pem).expect_success();
@@ -31,16 +30,16 @@ fn binary_and_files() {
 #[test]
 fn items() {
     let example = Example::apply("items");
-    assert_eq!(
-        listing(&example.logs("app")),
-        files(&[
+    example.wait_listing(
+        "app",
+        &[
             ("run/list/password", "70:70 r--r-----"),
             ("run/list/smtp/eu/token", "0:0 r--r--r--"),
             ("run/list/smtp/token", "0:0 r--r--r--"),
             ("run/list/ssh/id_ed25519", "0:0 r--------"),
             ("run/secrets/db_password", "999:999 r--------"),
             ("run/secrets/smtp/token", "0:0 r--r--r--"),
-        ])
+        ],
     );
 }
 
@@ -54,16 +53,16 @@ fn merge() {
         "smtp/token:from-shared\nlog/token:from-app\ndb/password:from-app\nregion:from-app\n"
     );
     example.wait_described("app", "vault example-merge/app overrides files of vault");
-    assert_eq!(
-        listing(&example.logs("beside")),
-        files(&[
+    example.wait_listing(
+        "beside",
+        &[
             ("run/secrets/db/password", "0:0 r--r--r--"),
             ("run/secrets/log/token", "0:0 r--r--r--"),
             ("run/secrets/region", "0:0 r--r--r--"),
             ("run/secrets/shared/log/token", "0:0 r--r--r--"),
             ("run/secrets/shared/region", "0:0 r--r--r--"),
             ("run/secrets/shared/smtp/token", "0:0 r--r--r--"),
-        ])
+        ],
     );
     example.wait_described(
         "beside",
@@ -86,12 +85,12 @@ fn path_variables() {
     let example = Example::apply("path-variables");
     for (pod, region) in [("web", "eu"), ("worker", "us")] {
         let key = format!("run/secrets/regions/{region}/key");
-        assert_eq!(
-            listing(&example.logs(pod)),
-            files(&[
+        example.wait_listing(
+            pod,
+            &[
                 (&key, "0:0 r--r--r--"),
                 ("run/secrets/token", "0:0 r--r--r--"),
-            ])
+            ],
         );
         let read = format!("cat /run/secrets/token /run/secrets/regions/{region}/key");
         let expected = format!("token-of-{pod}key-of-{region}");

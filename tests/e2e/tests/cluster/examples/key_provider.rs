@@ -2,7 +2,7 @@
 
 use secretvault_e2e::{Node, kubectl, root, run, upgraded};
 
-use super::{Example, files, listing};
+use super::Example;
 
 #[test]
 #[ignore = "it needs the cluster for itself"]
@@ -16,11 +16,8 @@ fn key_provider_file() {
     let values = ["--values", values.to_str().unwrap(), "--set", &path];
     let _upgraded = upgraded(&values);
     let example = Example::apply("key-provider-file");
-    assert_eq!(
-        listing(&example.logs("app")),
-        files(&[("run/secrets/db/password", "0:0 r--r--r--")])
-    );
-    let ready = ["--for=condition=Ready", "keyprovider/file", "--timeout=3m"];
+    example.wait_listing("app", &[("run/secrets/db/password", "0:0 r--r--r--")]);
+    let ready = ["--for=condition=Ready", "keyprovider/file", "--timeout=5m"];
     let _ = kubectl(&[&["wait"], ready.as_slice()].concat()).expect_success();
     let sealed_by = example.kubectl(&[
         "get",

@@ -18,24 +18,26 @@ fn the_quickstart_does_what_its_readme_says() {
         "wait",
         "--for=condition=Ready",
         "pod/quickstart",
-        "--timeout=3m",
+        "--timeout=5m",
     ];
     let waited = namespace.kubectl(&wait).expect_success();
     assert_eq!(waited, "pod/quickstart condition met\n");
     assert_eq!(read(&namespace).expect_success(), "hunter2");
-    let logs = eventually("the pod logs", || {
+    let expected = files(&[
+        ("run/secrets/api-token", "0:0 r--r--r--"),
+        ("run/secrets/db/host", "0:0 r--r--r--"),
+        ("run/secrets/db/password", "999:999 r--------"),
+        ("run/secrets/tls/key.der", "0:0 r--r--r--"),
+    ]);
+    // The container logs while it is already ready.
+    eventually("the pod lists its files", || {
         let logs = namespace.kubectl(&["logs", "quickstart"]).into_result()?;
-        if logs.is_empty() { Err(logs) } else { Ok(logs) }
+        if listing(&logs) == expected {
+            Ok(())
+        } else {
+            Err(logs)
+        }
     });
-    assert_eq!(
-        listing(&logs),
-        files(&[
-            ("run/secrets/api-token", "0:0 r--r--r--"),
-            ("run/secrets/db/host", "0:0 r--r--r--"),
-            ("run/secrets/db/password", "999:999 r--------"),
-            ("run/secrets/tls/key.der", "0:0 r--r--r--"),
-        ])
-    );
     let sealed = namespace.field("sv/quickstart", "{.spec.data.db/password}");
     assert!(sealed.starts_with("sv1:"), "{sealed}");
     let generation = || namespace.field("sv/quickstart", "{.metadata.generation}");

@@ -11,7 +11,7 @@ use super::Example;
 impl Example {
     /// Waits until a Deployment or a StatefulSet has its pods, all of them Ready.
     fn wait_rollout(&self, workload: &str) {
-        let rollout = self.kubectl(&["rollout", "status", workload, "--timeout=3m"]);
+        let rollout = self.kubectl(&["rollout", "status", workload, "--timeout=5m"]);
         let _ = rollout.expect_success();
     }
 
@@ -19,7 +19,7 @@ impl Example {
     fn job_log(&self, job: &str, condition: &str) -> String {
         let condition = format!("--for=condition={condition}");
         let job = format!("job/{job}");
-        let wait = self.kubectl(&["wait", &condition, &job, "--timeout=3m"]);
+        let wait = self.kubectl(&["wait", &condition, &job, "--timeout=5m"]);
         let _ = wait.expect_success();
         self.kubectl(&["logs", &job]).expect_success()
     }

@@ -111,7 +111,7 @@ fn the_pods_own_token_is_not_in_the_way() {
         "{paths:?}"
     );
     let _ = scene.create(&pod).expect_success();
-    let ready = ["wait", "--for=condition=Ready", "pod/web", "--timeout=3m"];
+    let ready = ["wait", "--for=condition=Ready", "pod/web", "--timeout=5m"];
     let _ = scene.namespace.kubectl(&ready).expect_success();
     let both = format!("cat /run/secrets/db/password && test -s {token}/token");
     assert_eq!(scene.namespace.sh("web", &both).expect_success(), PASSWORD);

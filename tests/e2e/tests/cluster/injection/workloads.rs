@@ -47,7 +47,7 @@ fn deployments_stateful_sets_and_daemon_sets_run_injected_pods() {
     ] {
         let _ = scene.create(&controller(kind, &more)).expect_success();
         let object = format!("{kind}/web");
-        let rollout = ["rollout", "status", &object, "--timeout=3m"];
+        let rollout = ["rollout", "status", &object, "--timeout=5m"];
         let _ = scene.namespace.kubectl(&rollout).expect_success();
         scene.wait_logs(&["-l", "app=web", "-c", "app"], &LOGGED.repeat(pods));
         let delete = ["delete", &object, "--cascade=foreground"];
@@ -77,7 +77,7 @@ fn jobs_and_cron_jobs_run_injected_pods_to_their_end() {
         "wait",
         "--for=condition=Complete",
         "job/once",
-        "--timeout=3m",
+        "--timeout=5m",
     ];
     let _ = scene.namespace.kubectl(&complete).expect_success();
     scene.wait_logs(&["job/once"], LOGGED);

@@ -15,7 +15,7 @@ impl Untouched {
         let pod = Pod::mounting("running", "app");
         pod.run(namespace);
         let _ = namespace.apply(&deployment().to_string()).expect_success();
-        let rollout = ["rollout", "status", "deployment/web", "--timeout=3m"];
+        let rollout = ["rollout", "status", "deployment/web", "--timeout=5m"];
         let _ = namespace.kubectl(&rollout).expect_success();
         eventually("the operator knows the consumers", || {
             match namespace

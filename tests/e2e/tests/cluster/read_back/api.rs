@@ -70,9 +70,13 @@ pub(super) fn watch(scene: &Scene, answers: &mut Answers) {
         )
     });
     let changed = scene.vault.clone().text("other", &scene.private);
-    for vault in [&changed.public("more", "of it"), &scene.vault] {
-        let applied = vault.apply(&scene.namespace);
-        answers.that_says("apply", "configured", &applied);
+    let changed = changed.public("more", "of it");
+    // Until each has heard of a change, however late it began.
+    while !watching.iter().all(|(_, watch)| watch.is_finished()) {
+        for vault in [&changed, &scene.vault] {
+            let applied = vault.apply(&scene.namespace);
+            answers.that_says("apply", "configured", &applied);
+        }
     }
     for (path, watching) in watching {
         let answer = watching.join().expect("kubectl ends");

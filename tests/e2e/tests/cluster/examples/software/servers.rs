@@ -64,11 +64,20 @@ fn openssh() {
         example.wait_rollout(&format!("deployment/{server_or_client}"));
     }
     let ssh = ["ssh", "-F", "/etc/example/ssh_config", "sshd", "id", "-un"];
-    let known = example.exec("deployment/client", &ssh);
-    assert_eq!(known.expect_success(), "app\n");
-    let refused = example.exec("deployment/stranger", &ssh).expect_failure();
+    // A node may not know the way to the server yet.
+    let known = eventually("the client gets in", || {
+        example.exec("deployment/client", &ssh).into_result()
+    });
+    assert_eq!(known, "app\n");
     let says = "app@sshd: Permission denied (publickey).";
-    assert!(refused.contains(says), "{refused}");
+    eventually("the server refuses the stranger", || {
+        let refused = example.exec("deployment/stranger", &ssh).expect_failure();
+        if refused.contains(says) {
+            Ok(())
+        } else {
+            Err(refused)
+        }
+    });
     for pod in ["client", "stranger"] {
         let keys = example.exec(
             &format!("deployment/{pod}"),

@@ -1,6 +1,6 @@
 //! People and machines that could reach an entry by other ways than a pod of their own.
 
-use secretvault_e2e::{Namespace, Pod, SYSTEM, Vault, api, kubectl};
+use secretvault_e2e::{Namespace, Pod, SYSTEM, Vault, api, eventually, kubectl};
 use serde_json::{Value, json};
 
 use super::{ENTRY, scene, secretvault, who};
@@ -205,7 +205,7 @@ fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
         let user = format!("user-{index}-of-{}", namespace.name());
         let found = can(&format!("user {user}"));
         assert_eq!(found.is_some(), right.reaches, "{user}: {found:?}");
-        // The API server's own word, as far as this one right goes.
+        // The API server's own word, as far as this one right goes, once it has heard of the binding.
         let (group, kind, part) = right.parts();
         let asked = json!({
             "verb": right.verb,
@@ -214,7 +214,10 @@ fn people_who_could_reach_it_anyway_are_those_whom_the_api_server_lets() {
             "subresource": part,
             "namespace": namespace.name(),
         });
-        assert!(api::may(&user, &asked).unwrap(), "{user}");
+        eventually(&format!("{user} may"), || match api::may(&user, &asked) {
+            Ok(true) => Ok(()),
+            other => Err(other),
+        });
         let apart = format!("user user-{index}-of-{}", apart.name());
         assert_eq!(can(&apart), None, "it has the right in another namespace");
     }
