@@ -166,7 +166,17 @@ impl Machine {
 
     /// Starts a command that waits with the files of a vault.
     pub(crate) fn start_waiting(&self) -> Running {
-        self.start(&[], "echo ready; exec sleep 1000")
+        self.start_waiting_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_waiting_with(&self, options: &[&str]) -> Running {
+        let running = self.start(options, "echo ready; exec sleep 1000");
+        // Its name is part of what is told about it, and for a moment that is still the shell's.
+        eventually("the shell has become the command", || {
+            running.proc("comm") == "sleep\n"
+        });
+        running
     }
 }
 

@@ -144,7 +144,7 @@ fn a_right_that_is_withdrawn_takes_the_file_away_also_while_another_vault_is_dam
     };
     machine.apply("app", "{data: {a: withdrawn}}");
     machine.apply("other", "{data: {b: kept}}");
-    let command = machine.start(&["--vault", "other"], "echo ready; exec sleep 1000");
+    let command = machine.start_waiting_with(&["--vault", "other"]);
     assert_eq!(command.secret("a").as_deref(), Some("withdrawn"));
     let path = machine.store().join("default.other.yaml");
     let object = fs::read_to_string(&path).unwrap();
@@ -275,12 +275,17 @@ fn a_command_that_starts_during_a_change_does_not_miss_it() {
     let writer = fs::File::open(machine.store().join(".lock")).unwrap();
     let writer = Flock::lock(writer, FlockArg::LockExclusive).unwrap();
     let mut command = machine.run_command(&[], "true").spawn().unwrap();
+    let proc = format!("/proc/{}", command.id());
+    let name = || fs::read_to_string(format!("{proc}/comm")).unwrap();
+    let owner = || fs::metadata(format!("{proc}/environ")).unwrap().uid();
+    // What a process hides, as one must that opens values, is root's. So is what starts ours.
+    eventually("it hides what it has", || {
+        name() == "secretvault\n" && owner() == 0
+    });
     sleep(Duration::from_millis(500));
     let waits = command.try_wait().unwrap().is_none();
     assert!(waits, "until the change is there");
-    // What a process hides, as one must that opens values, is root's.
-    let environment = format!("/proc/{}/environ", command.id());
-    assert_eq!(fs::metadata(environment).unwrap().uid(), 0);
+    assert_eq!((name().as_str(), owner()), ("secretvault\n", 0));
     drop(writer);
     assert!(command.wait().unwrap().success());
 }
@@ -311,7 +316,7 @@ fn a_command_keeps_its_files_where_their_successors_cannot_be_had_and_that_is_to
     machine.set("app", "a", "old");
     machine.set("damaged", "b", "x");
     let options = ["--vault", "damaged"];
-    let command = machine.start(&options, "echo ready; exec sleep 1000");
+    let command = machine.start_waiting_with(&options);
     fs::write(machine.store().join("default.damaged.yaml"), "hunter2: [").unwrap();
     let told = machine.set("app", "a", "new");
     let warning = format!(

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
@@ -105,6 +105,16 @@ pub(crate) fn output(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
+/// Puts the program where another user can reach it, who may not enter the build directory.
+pub(crate) fn reachable(path: &Path) {
+    if fs::hard_link(PROGRAM, path).is_err() {
+        // Not by ourselves: a test beside this one that forks meanwhile would keep the copy open
+        // for writing, and nobody could execute it.
+        let status = Command::new("cp").arg(PROGRAM).arg(path).status();
+        assert!(status.unwrap().success());
+    }
+}
+
 /// What a command printed that must have succeeded.
 pub(crate) fn printed(command: &mut Command) -> String {
     let output = output(command);
@@ -160,6 +170,11 @@ impl Running {
         self.child.wait().unwrap()
     }
 
+    /// Its complaints as they come, if its standard error was piped.
+    pub(crate) fn complaints(&mut self) -> Receiver<String> {
+        lines(self.child.stderr.take().unwrap())
+    }
+
     /// Its complaint, if its standard error was piped.
     pub(crate) fn complaint(mut self) -> (ExitStatus, String) {
         let mut complaint = String::new();
@@ -193,7 +208,7 @@ pub(crate) fn kill(what: &str) {
     assert!(status.unwrap().success(), "kill {what}");
 }
 
-fn lines(output: ChildStdout) -> Receiver<String> {
+fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines() {

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::geteuid;
 
-use crate::fixture::{PROGRAM, Volume, code, output, plain, text};
+use crate::fixture::{PROGRAM, Volume, code, output, plain, reachable, text};
 
 type Files<'a> = &'a [(&'a str, &'a [u8])];
 
@@ -104,7 +104,7 @@ fn a_file_that_the_user_may_not_read_is_refused_with_the_way_out() {
     if geteuid().is_root() {
         // Where a user that is not root reaches it.
         let path = volume.path().join("launcher");
-        fs::copy(PROGRAM, &path).unwrap();
+        reachable(&path);
         copy = Some(path);
     }
     let program = copy.unwrap_or_else(|| PROGRAM.into());

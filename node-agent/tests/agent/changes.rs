@@ -4,7 +4,16 @@ mod batch;
 mod failures;
 mod stream;
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use secretvault_delivery::v1::{Grant, GrantedVault, Reason, verdict::Outcome};
 
@@ -48,7 +57,7 @@ fn a_change_is_there_without_a_republish_and_is_told_as_held() {
         let held = &volume.held_vaults[0];
         assert_eq!((held.generation, held.at_least), (1, 2));
         assert_eq!(node.operator.requests(), [1, 1]);
-        assert_eq!(pushes(node, "Updated"), 1);
+        eventually("it is counted", || pushes(node, "Updated") == 1);
     });
 }
 
@@ -73,13 +82,19 @@ fn what_is_held_already_is_not_asked_for() {
 fn events_that_come_while_a_volume_is_refreshed_bring_one_more_request() {
     on_a_node(|node| {
         published(node);
-        node.operator.delay("uid-1", Duration::from_millis(1500));
-        for generation in 2..=40 {
+        let change = |generation: i64| {
             let value = generation.to_string();
             node.operator.grant(grant(generation, &[("db", &value)]));
             node.operator.tell(&[("shop/app", generation)]);
-            thread::sleep(Duration::from_millis(10));
+        };
+        node.operator.delay("uid-1", Duration::from_millis(2500));
+        change(2);
+        eventually("it is asked", || node.operator.requests().len() == 2);
+        // All of these come before that answer does.
+        for generation in 3..=40 {
+            change(generation);
         }
+        node.operator.delay("uid-1", Duration::ZERO);
         shows(node, "db", "40");
         eventually("it is told", || node.operator.words() == ["shop/app@40 1"]);
         assert_eq!(node.operator.requests(), [1, 1, 1]);
@@ -174,37 +189,55 @@ fn a_killed_agent_still_knows_with_what_the_pod_started() {
 #[ignore = "needs root: make test"]
 fn no_reader_sees_a_mixture_of_two_generations() {
     on_a_node(|node| {
-        let files = |value: &str| grant(value.parse().unwrap(), &[("a", value), ("b", value)]);
-        node.operator.grant(files("1"));
+        let both = |generation: i64| {
+            let value = generation.to_string();
+            grant(generation, &[("a", &value), ("b", &value)])
+        };
+        node.operator.grant(both(1));
         node.publish().unwrap();
         eventually("it is told", || !node.operator.words().is_empty());
-        let mount = node.mount();
-        let last = "200";
-        let reader = thread::spawn(move || {
-            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-            loop {
-                // Whoever reads through one link sees one generation, as long as it is there.
-                let generation = std::fs::read_link(mount.join("..data")).unwrap();
-                let read = |name| std::fs::read_to_string(mount.join(&generation).join(name));
-                let (Ok(a), Ok(b)) = (read("a"), read("b")) else {
-                    continue;
-                };
-                assert_eq!(a, b);
-                let is_last = a == last;
-                *seen.entry(a).or_default() += 1;
-                if is_last {
-                    return seen.len();
-                }
-            }
-        });
-        for generation in 2..=200 {
-            node.operator.grant(files(&generation.to_string()));
+        let (mount, seen) = (node.mount(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&seen);
+        let reader = thread::spawn(move || read_to_the_last(&mount, &count));
+        let change = |generation: i64| {
+            node.operator.grant(both(generation));
             node.operator.tell(&[("shop/app", generation)]);
-            thread::sleep(Duration::from_millis(5));
-        }
-        let seen = reader.join().unwrap();
-        assert!(seen > 10, "{seen} generations: nothing was tested");
+        };
+        let mut generations = 2..LAST;
+        // With fewer nothing would be tested. A reader that has finished now has failed.
+        eventually("the reader sees many generations", || {
+            for generation in generations.by_ref().take(199) {
+                change(generation);
+                thread::sleep(Duration::from_millis(5));
+            }
+            seen.load(Ordering::Relaxed) > 10 || reader.is_finished()
+        });
+        change(LAST);
+        eventually("the reader sees the last one", || reader.is_finished());
+        reader.join().unwrap();
     });
+}
+
+/// The generation that the reader waits for.
+const LAST: i64 = 1_000_000;
+
+/// Reads two files that are alike in every generation, and counts the generations before the last.
+fn read_to_the_last(mount: &Path, count: &AtomicUsize) {
+    let (last, mut seen) = (LAST.to_string(), BTreeSet::new());
+    loop {
+        // Whoever reads through one link sees one generation, as long as it is there.
+        let generation = std::fs::read_link(mount.join("..data")).unwrap();
+        let read = |name| std::fs::read_to_string(mount.join(&generation).join(name));
+        let (Ok(a), Ok(b)) = (read("a"), read("b")) else {
+            continue;
+        };
+        assert_eq!(a, b);
+        if a == last {
+            return;
+        }
+        seen.insert(a);
+        count.store(seen.len(), Ordering::Relaxed);
+    }
 }
 
 #[test]

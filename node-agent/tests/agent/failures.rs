@@ -15,6 +15,9 @@ use crate::{
 
 type Trouble = Box<dyn Fn(&Operator)>;
 
+/// On any machine less than the minute for which a call is held.
+const SOON: Duration = Duration::from_secs(30);
+
 /// A publish, and how long it took.
 fn timed(node: &Node) -> (Result<(), Status>, Duration) {
     let begun = Instant::now();
@@ -28,11 +31,10 @@ fn a_first_denial_is_told_at_once_and_the_next_call_is_held_until_it_is_lifted()
     on_a_node(|node| {
         node.operator
             .deny(Reason::Forbidden, "vault shop/app does not allow web");
-        let (refused, took) = timed(node);
-        let refused = refused.unwrap_err();
+        let refused = node.publish().unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
         assert_eq!(refused.message(), "vault shop/app does not allow web");
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(node.operator.requests(), [1], "it was not held");
         assert_eq!(node.mounts(), 0);
         assert!(node.records().is_empty());
 
@@ -53,10 +55,8 @@ fn a_first_denial_is_told_at_once_and_the_next_call_is_held_until_it_is_lifted()
         });
         node.publish().unwrap();
         let took = begun.elapsed();
-        assert!(
-            took > Duration::from_secs(1) && took < Duration::from_secs(5),
-            "{took:?}"
-        );
+        assert!(took > Duration::from_secs(1) && took < SOON, "{took:?}");
+        assert_eq!(node.operator.requests(), [1; 1 + 3]);
         assert_eq!(node.read()["a"], "b");
     });
 }
@@ -69,9 +69,9 @@ fn a_held_call_answers_at_once_when_there_is_news() {
             .deny(Reason::NotFound, "vault shop/app does not exist");
         assert_eq!(node.publish().unwrap_err().code(), Code::NotFound);
         node.operator.deny(Reason::KeyUnavailable, "no usable key");
-        let (refused, took) = timed(node);
-        assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(node.publish().unwrap_err().code(), Code::Unavailable);
+        // Twice, because another replica may have a key; a call that is held asks again later.
+        assert_eq!(node.operator.requests(), [1; 1 + 2]);
     });
 }
 
@@ -108,15 +108,13 @@ fn an_operator_that_is_down_is_told_in_time_and_a_held_call_sees_it_return() {
             refused.message().contains("cannot reach the operator"),
             "{refused}"
         );
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < SOON, "{took:?}");
+        let begun = Instant::now();
         let returning = node.operator.resume_after(Duration::from_millis(1500));
-        let (published, took) = timed(node);
+        let (published, took) = (node.publish(), begun.elapsed());
         node.operator.resumed(returning);
         published.unwrap();
-        assert!(
-            took > Duration::from_secs(1) && took < Duration::from_secs(5),
-            "{took:?}"
-        );
+        assert!(took > Duration::from_secs(1) && took < SOON, "{took:?}");
     });
 }
 
@@ -132,7 +130,8 @@ fn an_operator_that_hangs_is_given_up_in_time() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable);
         assert!(refused.message().contains("did not answer"), "{refused}");
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        // Before the operator answered. That a first try ends sooner is a matter of its limit.
+        assert!(took < Duration::from_secs(4), "{took:?}");
     });
 }
 
@@ -372,10 +371,10 @@ fn a_held_call_does_not_keep_a_volume_from_going_and_never_brings_it_back() {
         let node = &*node;
         thread::scope(|scope| {
             let held = scope.spawn(|| node.publish());
-            thread::sleep(Duration::from_millis(300));
+            eventually("it asks", || node.operator.requests().len() >= 2);
             let begun = Instant::now();
             node.unpublish().unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(2));
+            assert!(begun.elapsed() < SOON);
             node.operator.grant(grant(1, &[("a", "b")]));
             assert_eq!(held.join().unwrap().unwrap_err().code(), Code::Aborted);
         });

@@ -47,9 +47,8 @@ fn a_first_publish_asks_as_the_pod_and_writes_what_was_granted() {
 fn a_second_publish_at_once_stacks_nothing_and_asks_nobody() {
     on_a_node(|node| {
         node.operator.grant(grant(1, &[("db", "hunter2")]));
-        node.publish().unwrap();
-        node.publish().unwrap();
-        assert_eq!((node.mounts(), node.operator.seen().len()), (1, 1));
+        let asked = node.publish_twice_at_once(&node.request("pod-token"));
+        assert_eq!((node.mounts(), asked), (1, 1));
     });
 }
 

@@ -104,7 +104,8 @@ impl Operator {
     /// Goes away with all its connections.
     pub(crate) fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            // A thread that is left over would keep the address.
+            runtime.shutdown_timeout(Duration::from_secs(30));
         }
     }
 

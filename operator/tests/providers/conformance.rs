@@ -27,7 +27,8 @@ async fn a_keyring_in_a_file_conforms() {
     conforms(Subject::in_file().await).await;
 }
 
-#[tokio::test]
+/// On many threads: many calls have one deadline, and the proxy works for them beside.
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs OpenBao: make test-transit"]
 async fn a_transit_key_conforms() {
     conforms(Subject::in_transit().await).await;

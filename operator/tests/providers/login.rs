@@ -1,6 +1,6 @@
 //! Tokens: had by AppRole, renewed, lost and had again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secretvault_operator::keys::KeyFault;
 use serde_json::{Value, json};
@@ -44,10 +44,10 @@ async fn an_app_role_logs_in_once() {
 #[ignore = "needs OpenBao: make test-transit"]
 async fn a_token_is_renewed_before_it_ends() {
     let bao = Bao::with_key().await;
-    let token = bao.token_with(json!({"period": "6s"})).await;
+    let token = bao.token_with(json!({"period": "12s"})).await;
     let it = TransitWorld::by_token(bao, &token).await;
     it.world.usable("transit").await;
-    tokio::time::sleep(Duration::from_secs(13)).await;
+    tokio::time::sleep(Duration::from_secs(26)).await;
     works(&it).await;
     let renewals = it.proxy.count("/renew-self");
     assert!((3..=6).contains(&renewals), "{renewals}");
@@ -81,11 +81,11 @@ async fn a_batch_token_is_replaced_and_never_renewed() {
 async fn a_token_that_ends_unrenewed_is_rejected() {
     let bao = Bao::with_key().await;
     let token = bao
-        .token_with(json!({"ttl": "3s", "explicit_max_ttl": "3s"}))
+        .token_with(json!({"ttl": "15s", "explicit_max_ttl": "15s"}))
         .await;
     let it = TransitWorld::by_token(bao, &token).await;
     it.world.usable("transit").await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(16)).await;
     it.faulty(KeyFault::TokenRejected).await;
 }
 
@@ -102,7 +102,8 @@ async fn a_login_that_is_lost_is_made_anew_within_the_call() {
     assert!((1..=2).contains(&asked), "{asked}: refused, and once more");
 }
 
-#[tokio::test]
+/// On many threads: all these calls have one deadline, and the proxy works for them beside.
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs OpenBao: make test-transit"]
 async fn many_who_lose_the_login_make_one_new_one() {
     let it = app_role(json!({"token_ttl": "1h"})).await;
@@ -128,6 +129,7 @@ async fn logins_that_are_refused_are_few() {
     let it = app_role(json!({"token_ttl": "1h"})).await;
     let secret_ids = "auth/approle/role/secretvault";
     let delete = reqwest::Method::DELETE;
+    let begun = Instant::now();
     it.bao.ask(delete, secret_ids, None, None).await;
     revoke_all(&it).await;
     let provider = it.provider();
@@ -137,7 +139,8 @@ async fn logins_that_are_refused_are_few() {
         assert_eq!(reason, KeyFault::LoginFailed);
     }
     let logins = it.proxy.count("/approle/login");
-    assert!(logins <= 5, "{logins} logins for 200 callers");
+    let most = most_logins(begun.elapsed());
+    assert!(logins <= most, "{logins} logins for 200 callers: {most}");
 }
 
 #[tokio::test]
@@ -179,7 +182,7 @@ async fn one_slow_server_does_not_hold_up_another_provider() {
     it.proxy.set(Doing::Swallow);
     let local = json!({"local": {"keyring": {"secret": {"name": "ring"}}}});
     let transit = world::transit_by_token(&it.proxy);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     it.world
         .declare(&[("transit", transit), ("local", local)])
         .await;
@@ -221,6 +224,20 @@ async fn a_login_that_is_refused_says_which() {
         "the server at https://bao refuses the operator's login with AppRole (auth/approle) \
          (status 400: see its log): correct spec.vaultTransit.auth, or the role on the server"
     );
+}
+
+/// How many logins there may be at most in that time: the one that was good, the first that is
+/// refused, and those after it. The waits between them double from 200 ms on, up to 4 seconds.
+fn most_logins(within: Duration) -> usize {
+    let milliseconds = usize::try_from(within.as_millis()).unwrap();
+    let mut most = 2;
+    let (mut wait, mut waited) = (200, 200);
+    while waited <= milliseconds {
+        most += 1;
+        wait = (wait * 2).min(4000);
+        waited += wait;
+    }
+    most
 }
 
 /// Takes every token of the AppRole back.

@@ -99,8 +99,9 @@ fn no_pattern_takes_long() {
     for _ in 0..100 {
         assert!(!pattern.matches(&deep));
     }
+    // For a slow machine: one that tries all ways would take centuries.
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(60),
         "{:?}",
         start.elapsed()
     );
