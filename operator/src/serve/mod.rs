@@ -73,7 +73,12 @@ impl Server {
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
-        while let Some((stream, permit)) = self.accept(&listener, &room, &stop).await {
+        let mut closing = pin!(async {
+            stop.cancelled().await;
+            // Whoever has connected by now may have asked already.
+            sleep(LAST_CALL).await;
+        });
+        while let Some((stream, permit)) = self.accept(&listener, &room, closing.as_mut()).await {
             let connection = self.clone().connection(stream, permit, stop.clone());
             tasks.spawn(abort.clone().run_until_cancelled_owned(connection));
         }
@@ -86,12 +91,12 @@ impl Server {
         tasks.wait().await;
     }
 
-    /// The next connection, once there is room for it; none when told to stop and nobody waits.
+    /// The next connection, once there is room for it; none when it is time to close.
     async fn accept(
         &self,
         listener: &TcpListener,
         room: &Arc<Semaphore>,
-        stop: &CancellationToken,
+        closing: impl Future<Output = ()>,
     ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
         let next = async {
             let permit = Arc::clone(room).acquire_owned().await.ok()?;
@@ -105,11 +110,9 @@ impl Server {
                 }
             }
         };
-        let mut next = pin!(next);
         tokio::select! {
-            next = &mut next => next,
-            // Whoever has connected may have asked already.
-            () = stop.cancelled() => timeout(LAST_CALL, next).await.ok().flatten(),
+            next = next => next,
+            () = closing => None,
         }
     }
 
@@ -224,7 +227,7 @@ const HEAD: Duration = Duration::from_secs(10);
 const HEAD_SIZE: usize = 64 * 1024;
 const HEAD_SIZE_H2: u32 = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(300);
-/// How long to wait for the next connection of those that were made before the stop.
+/// How long to go on accepting after the stop: connections that were made before it.
 const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
 const STREAMS: u32 = 128;
