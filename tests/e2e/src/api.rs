@@ -85,12 +85,13 @@ const MERGE: &str = "application/merge-patch+json";
 /// # Errors
 /// Why the API server does not say.
 pub fn may(user: &str, attributes: &Value) -> Result<bool, String> {
-    // Every account is of this group, and an account's roles may speak of it.
-    let spec = json!({
-        "user": user,
-        "groups": ["system:authenticated", "system:serviceaccounts"],
-        "resourceAttributes": attributes,
-    });
+    let mut groups = vec!["system:authenticated".to_owned()];
+    let account = user.strip_prefix("system:serviceaccount:");
+    if let Some((namespace, _)) = account.and_then(|it| it.split_once(':')) {
+        groups.push("system:serviceaccounts".to_owned());
+        groups.push(format!("system:serviceaccounts:{namespace}"));
+    }
+    let spec = json!({"user": user, "groups": groups, "resourceAttributes": attributes});
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     let answer = ask(&Method::POST, path, Some(&json!({"spec": spec})))?;
     let allowed = answer["status"]["allowed"].as_bool();
