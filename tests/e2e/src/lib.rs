@@ -8,6 +8,7 @@ mod bao;
 mod kubectl;
 mod mount;
 mod node;
+mod parts;
 mod pod;
 mod provider;
 mod state;
@@ -19,10 +20,13 @@ pub use bao::{Bao, TransitKey};
 pub use kubectl::{Answer, Namespace, kubectl, kubectl_with, run, run_with};
 pub use mount::Mount;
 pub use node::{Node, NodeVolume, WithoutKubelet};
+pub use parts::side_by_side;
 pub use pod::Pod;
 pub use provider::{KeyProvider, condition, now, wait_for_all_replicas};
 pub use state::{STATE, State};
-pub use system::{Part, Upgraded, WithoutOperator, helm, upgraded, wait_system, without_operator};
+pub use system::{
+    Part, Upgraded, WithoutOperator, helm, upgraded, wait_replaced, wait_system, without_operator,
+};
 pub use vault::{Vault, unless_modified};
 pub use wait::{PATIENCE, eventually, eventually_within};
 

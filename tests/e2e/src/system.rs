@@ -21,6 +21,7 @@ pub struct Part {
     pub address: String,
     container: String,
     restarts: u64,
+    leaving: bool,
 }
 
 impl Part {
@@ -64,10 +65,14 @@ impl Part {
     }
 
     fn signal(&self, signal: &str) {
+        let _ = self.try_signal(signal).expect_success();
+    }
+
+    fn try_signal(&self, signal: &str) -> Answer {
         // The environment names the containerd of one node.
         let ctr = "ctr --address /run/containerd/containerd.sock --namespace k8s.io";
         let kill = format!("{ctr} tasks kill --signal {signal} {}", self.container);
-        let _ = self.node.sh(&kill).expect_success();
+        self.node.sh(&kill)
     }
 
     /// Waits until kubelet has found it ended and started it again. Until then it counts as up.
@@ -130,6 +135,7 @@ impl Part {
             address: text(&pod["status"]["podIP"]),
             container: text(&container["containerID"]).replace("containerd://", ""),
             restarts: container["restartCount"].as_u64().unwrap_or_default(),
+            leaving: !pod["metadata"]["deletionTimestamp"].is_null(),
         }
     }
 }
@@ -143,6 +149,7 @@ pub fn without_operator() -> WithoutOperator {
     let guard = WithoutOperator(());
     let _ = scale_operator(0).expect_success();
     eventually("the operator goes", || {
+        hurry_leaving();
         let left = Part::operators();
         if left.is_empty() { Ok(()) } else { Err(left) }
     });
@@ -178,7 +185,7 @@ pub fn upgraded(arguments: &[&str]) -> Upgraded {
     let chart = chart.to_str().expect("a path that is text");
     let upgrade = ["upgrade", "secretvault", chart, "--reuse-values"];
     let _ = helm(&[&upgrade, arguments].concat()).expect_success();
-    wait_system();
+    wait_replaced();
     guard
 }
 
@@ -187,7 +194,7 @@ impl Drop for Upgraded {
         let rolled_back = helm(&["rollback", "secretvault", &self.before]);
         if !std::thread::panicking() {
             let _ = rolled_back.expect_success();
-            wait_system();
+            wait_replaced();
         }
     }
 }
@@ -195,18 +202,44 @@ impl Drop for Upgraded {
 /// Waits until every part of SecretVault is up, as its last change says, and its predecessor gone: a
 /// replica that leaves still answers for some seconds. And until the API server reaches the operator.
 pub fn wait_system() {
+    wait_rolled_out();
+    wait_settled();
+}
+
+/// The same, sooner: no request that a test makes may be on its way to a replica that leaves.
+pub fn wait_replaced() {
+    wait_rolled_out();
+    hurry_leaving();
+    wait_settled();
+}
+
+/// Tells replicas that leave a second time: they do not wait for the last requests then.
+fn hurry_leaving() {
+    for replica in Part::operators() {
+        if replica.leaving {
+            // It may be gone by now.
+            let _ = replica.try_signal("SIGTERM");
+        }
+    }
+}
+
+fn wait_rolled_out() {
     for (_, object, _) in PARTS {
         let wait = ["-n", SYSTEM, "rollout", "status", object, "--timeout=5m"];
         let _ = kubectl(&wait).expect_success();
     }
-    let path = "jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}";
-    let leaving = ["-n", SYSTEM, "get", "pods", "-o", path];
+}
+
+fn wait_settled() {
     eventually("the last replicas go", || {
-        let leaving = kubectl(&leaving).expect_success();
-        if leaving.is_empty() {
-            Ok(())
-        } else {
-            Err(leaving)
+        let pods = api::get(SYSTEM, "pod")?;
+        let pods = pods["items"].as_array().into_iter().flatten();
+        match pods
+            .filter(|pod| !pod["metadata"]["deletionTimestamp"].is_null())
+            .count()
+        {
+            0 => Ok(()),
+            leaving => Err(format!("{leaving} pods are leaving")),
         }
     });
     // A status may still be that of before a pod was killed or deleted.

@@ -6,7 +6,7 @@ pub(crate) mod table;
 mod agents;
 mod audit;
 mod events;
-mod least_privilege;
+pub(crate) mod least_privilege;
 mod matrix;
 mod names;
 mod namespaces;

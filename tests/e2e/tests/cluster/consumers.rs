@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use secretvault_e2e::{Namespace, Part, Pod, SYSTEM, Vault, eventually, kubectl, wait_system};
+use secretvault_e2e::{Namespace, Part, Pod, SYSTEM, Vault, eventually, kubectl, wait_replaced};
 use serde_json::{Value, json};
 
 use crate::running::vault;
@@ -256,7 +256,7 @@ fn the_consumers_are_right_after_the_replicas_are_replaced_and_killed() {
     wait_published();
     let operator = "deployment/secretvault-operator";
     let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
-    wait_system();
+    wait_replaced();
     wait_published();
     wait_counts(&namespace, 3, 0);
     // One that is killed takes nothing away: its successor has its name, and writes over it.

@@ -3,7 +3,7 @@
 
 mod agent;
 mod authority;
-mod budget;
+pub(crate) mod budget;
 mod kubelet;
 mod operator;
 mod reboot;

@@ -46,5 +46,6 @@ mod stolen_node;
 mod failures;
 mod install;
 mod metrics;
+mod options;
 mod running;
 mod sanity;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use secretvault_e2e::{Answer, Namespace, SYSTEM, api, eventually, kubectl_with, upgraded};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, api, eventually, kubectl_with};
 use serde_json::{Value, json};
 
 use crate::running::vault;
@@ -72,15 +72,7 @@ fn wait_consumers(namespace: &Namespace, count: u32) {
     });
 }
 
-/// The release, with the right to restart pods.
-fn enabled() -> secretvault_e2e::Upgraded {
-    upgraded(&["--set", "restart.enabled=true"])
-}
-
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn each_kind_of_workload_rolls_once_for_several_quick_edits() {
-    let _enabled = enabled();
+pub(crate) fn each_kind_of_workload_rolls_once_for_several_quick_edits() {
     let namespace = Namespace::create("restart");
     let _ = vault("t-1").apply(&namespace).expect_success();
     let kinds = [
@@ -169,10 +161,7 @@ fn without_restart_enabled_nothing_is_written_and_an_event_says_so() {
     assert_eq!(recorded(&namespace, "deployment/web"), None);
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn what_cannot_be_restarted_is_left_alone_and_told_so() {
-    let _enabled = enabled();
+pub(crate) fn what_cannot_be_restarted_is_left_alone_and_told_so() {
     let namespace = Namespace::create("restart-not");
     let _ = vault("t-1").apply(&namespace).expect_success();
     let mut paused = workload("Deployment", "paused");
@@ -237,10 +226,7 @@ fn as_operator(namespace: &Namespace, patch: &Value) -> Answer {
     kubectl_with(&arguments, "")
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn the_operator_may_write_that_annotation_and_nothing_else_of_a_workload() {
-    let _enabled = enabled();
+pub(crate) fn the_operator_may_write_that_annotation_and_nothing_else_of_a_workload() {
     let namespace = Namespace::create("restart-policy");
     let mut web = workload("Deployment", "web");
     web["spec"]["template"]["metadata"]["annotations"] = json!({"team": "shop"});

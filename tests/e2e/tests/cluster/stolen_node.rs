@@ -13,7 +13,7 @@ mod thefts;
 use std::collections::BTreeSet;
 
 use secretvault_delivery::{AGENT_AUDIENCE, POD_AUDIENCE};
-use secretvault_e2e::{Node, Part, SYSTEM, eventually, kubectl, wait_system};
+use secretvault_e2e::{Node, Part, SYSTEM, eventually, kubectl, wait_replaced};
 use serde_json::json;
 
 use self::attempts::Attempts;
@@ -85,9 +85,9 @@ impl Drop for OperatorElsewhere {
 fn move_replica_of(node: &str) {
     let mut replicas = Part::operators().into_iter();
     if let Some(replica) = replicas.find(|it| it.node.name() == node) {
-        let delete = ["-n", SYSTEM, "delete", "pod", &replica.name];
+        let delete = ["-n", SYSTEM, "delete", "pod", &replica.name, "--wait=false"];
         let _ = kubectl(&delete).expect_success();
-        wait_system();
+        wait_replaced();
     }
 }
 

@@ -6,7 +6,7 @@ mod pods;
 use std::collections::BTreeSet;
 
 use secretvault_delivery::AGENT_AUDIENCE;
-use secretvault_e2e::{Answer, Namespace, SYSTEM, api, eventually, kubectl, upgraded};
+use secretvault_e2e::{Answer, Namespace, SYSTEM, api, eventually, kubectl};
 use serde_json::json;
 
 use crate::attacker::{AGENT, Bound, OPERATOR, Token, kubectl_as, mint, part_of_system};
@@ -111,11 +111,8 @@ fn the_operator_may_do_what_its_work_needs_and_no_more() {
     assert!(wrong.is_empty(), "not so: {wrong:#?}");
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn with_restart_enabled_the_operator_may_patch_workloads_and_no_more() {
+pub(crate) fn with_restart_enabled_the_operator_may_patch_workloads_and_no_more() {
     let elsewhere = Namespace::create("operator-restart");
-    let _enabled = upgraded(&["--set", "restart.enabled=true"]);
     eventually("the rights are as they should be", || {
         let wrong = wrong(RESTART_RIGHTS, &elsewhere);
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }

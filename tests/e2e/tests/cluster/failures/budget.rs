@@ -33,17 +33,13 @@ fn a_volume_beyond_the_nodes_budget_is_refused_and_fits_when_another_has_gone() 
 
 /// What an agent writes to a volume stays charged to its pod when it dies. With a memory limit that
 /// left no room for all volumes at once, its successors would be killed on start, over and over.
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn an_agent_that_was_killed_comes_back_beside_volumes_that_are_charged_to_it() {
+pub(crate) fn an_agent_that_was_killed_comes_back_beside_volumes_that_are_charged_to_it() {
     let namespace = Namespace::create("failures-charged");
     let names = ["a", "b", "c", "d"];
     for name in names {
         let vault = Vault::named(name).text(name, &"x".repeat(512 * 1024));
         let _ = vault.apply_server_side(&namespace).expect_success();
     }
-    let budget = "agent.nodeBudget=64Mi,agent.workingSet=24Mi";
-    let changed = upgraded(&["--set", budget]);
     let node = Node::named("node-a");
     let pods: Vec<Pod> = (0..PODS)
         .map(|number| Pod::mounting(&format!("full-{number}"), &names.join(",")).on(node.name()))
@@ -64,7 +60,6 @@ fn an_agent_that_was_killed_comes_back_beside_volumes_that_are_charged_to_it() {
     Pod::mounting("next", "a").on(node.name()).run(&namespace);
     let (restarts, reason) = agent.restarts();
     assert_eq!((restarts, reason.as_str()), (1, "Error"), "how it ended");
-    drop(changed);
 }
 
 const PODS: u64 = 13;

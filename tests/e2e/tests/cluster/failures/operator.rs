@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use secretvault_e2e::{
-    Namespace, Part, Pod, SYSTEM, Vault, kubectl, wait_system, without_operator,
+    Namespace, Part, Pod, SYSTEM, Vault, kubectl, wait_replaced, wait_system, without_operator,
 };
 
 use crate::running::{Running, vault};
@@ -44,7 +44,7 @@ fn the_replicas_run_on_nodes_of_their_own() {
     // An upgrade spreads the new ones over the nodes, and not over what the old ones left.
     let operator = "deployment/secretvault-operator";
     let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
-    wait_system();
+    wait_replaced();
     distinct();
 }
 
