@@ -1,22 +1,15 @@
 //! A reader that never rests, and a vault that never does.
 
-use std::fmt::Write as _;
-
-use secretvault_e2e::{Namespace, Pod, Vault, eventually};
+use secretvault_e2e::{Namespace, Pod, Vault, api, eventually};
 use serde_json::json;
-
-/// Two entries with one number.
-fn both(number: u32) -> Vault {
-    let value = format!("{number}\n");
-    Vault::named("app").text("one", &value).text("two", &value)
-}
 
 #[test]
 #[ignore = "it needs the cluster for itself"]
 fn no_reader_sees_a_mixture_of_two_generations_in_a_thousand() {
     // The reader never rests, so it takes a processor for itself.
     let namespace = Namespace::create("changes-mixture");
-    let _ = both(0).apply_server_side(&namespace).expect_success();
+    let vault = Vault::named("app").text("one", "0\n").text("two", "0\n");
+    let _ = vault.apply(&namespace).expect_success();
     // Whoever looks at `..data` once sees one generation, as long as it is there. A reader that is
     // overtaken finds a file missing, and looks again. It says what it has not said before.
     let read = "cd /run/secrets; while :; do \
@@ -29,13 +22,11 @@ fn no_reader_sees_a_mixture_of_two_generations_in_a_thousand() {
     let pod =
         Pod::mounting("app", "app").with("/spec/containers/0/command", json!(["sh", "-c", read]));
     pod.run(&namespace);
-    let mut all = String::new();
     for number in 1..=CHANGES {
-        let _ = writeln!(all, "---\n{}", both(number).manifest());
+        let value = format!("{number}\n");
+        let change = json!({"spec": {"data": {"one": value, "two": value}}});
+        let _ = api::merge(namespace.name(), "sv/app", &change).unwrap();
     }
-    // One process for all of them.
-    let applied = namespace.kubectl_with(&["apply", "--server-side", "-f", "-"], &all);
-    let _ = applied.expect_success();
     let last = CHANGES.to_string();
     let seen = eventually("the reader sees the last generation", || {
         let logs = namespace.kubectl(&["logs", "app"]).stdout;

@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use secretvault_e2e::{KeyProvider, Namespace, Vault};
+use secretvault_e2e::{KeyProvider, Namespace, Vault, api};
 use serde_json::{Value, json};
 
 /// Many vaults of one provider, each with values of its own.
@@ -41,14 +41,18 @@ impl<'a> Fleet<'a> {
 
     /// A field of each vault's data key, in the order of the names.
     pub(crate) fn data_keys(&self, field: &str) -> Vec<String> {
-        let path =
-            format!("jsonpath={{range .items[*]}}{{.spec.dataKey.{field}}}{{\"\\n\"}}{{end}}");
-        let get = [self.get(), vec!["-o".to_owned(), path]].concat();
-        let get: Vec<&str> = get.iter().map(String::as_str).collect();
-        let found = self.namespace.kubectl(&get).expect_success();
-        let found: Vec<String> = found.lines().map(str::to_owned).collect();
-        assert_eq!(found.len(), self.names.len());
-        found
+        let listed = api::get(self.namespace.name(), "sv").unwrap();
+        let listed = listed["items"].as_array().unwrap().iter();
+        let listed: HashMap<&str, &Value> = listed
+            .map(|vault| (vault["metadata"]["name"].as_str().unwrap(), vault))
+            .collect();
+        let fields = self
+            .names
+            .iter()
+            .map(|name| &listed[name.as_str()]["spec"]["dataKey"][field]);
+        fields
+            .map(|field| field.as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Each vault opens to its own bytes. Asked of a dry run, in which the same value keeps its
