@@ -143,6 +143,32 @@ async fn logins_that_are_refused_are_few() {
     assert!(logins <= most, "{logins} logins for 200 callers: {most}");
 }
 
+/// The server accepts the login, and its token from another network only. Many ask at once: one of
+/// them may have a login that is new to it when another one has given it up.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs OpenBao: make test-transit"]
+async fn logins_whose_tokens_are_of_no_use_are_few() {
+    let it = app_role(json!({"token_ttl": "1h"})).await;
+    let provider = it.provider();
+    tokens_are_good_from(&it, "192.0.2.0/24").await;
+    let begun = Instant::now();
+    revoke_all(&it).await;
+    while begun.elapsed() < Duration::from_secs(4) {
+        let calls = (0..8).map(|_| Sealed::try_by(&provider, "app"));
+        for refused in futures::future::join_all(calls).await {
+            let reason = world::reason(&refused.err().unwrap());
+            assert_eq!(reason, Some(KeyFault::PermissionDenied));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let logins = it.proxy.count("/approle/login");
+    let most = most_logins(begun.elapsed());
+    assert!(logins <= most, "{logins} logins, at most {most} expected");
+    // The control: nothing else was wrong.
+    tokens_are_good_from(&it, "127.0.0.0/8").await;
+    it.world.usable("transit").await;
+}
+
 #[tokio::test]
 #[ignore = "needs OpenBao: make test-transit"]
 async fn a_token_in_a_file_is_read_anew_when_it_is_rejected() {
@@ -227,8 +253,9 @@ async fn a_login_that_is_refused_says_which() {
 }
 
 /// How many logins there may be at most in that time: the one that was good, the first that is
-/// refused, and those after it. The waits between them double from 200 ms on, up to 4 seconds.
-fn most_logins(within: Duration) -> usize {
+/// refused or of no use, and those after it. The waits between them double from 200 ms on, up to 4
+/// seconds.
+pub(crate) fn most_logins(within: Duration) -> usize {
     let milliseconds = usize::try_from(within.as_millis()).unwrap();
     let mut most = 2;
     let (mut wait, mut waited) = (200, 200);
@@ -238,6 +265,12 @@ fn most_logins(within: Duration) -> usize {
         waited += wait;
     }
     most
+}
+
+/// Has the tokens of later logins be good from that network only.
+async fn tokens_are_good_from(it: &TransitWorld, network: &str) {
+    let role = json!({"token_bound_cidrs": [network]});
+    it.bao.post("auth/approle/role/secretvault", role).await;
 }
 
 /// Takes every token of the AppRole back.

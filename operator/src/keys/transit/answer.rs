@@ -63,6 +63,27 @@ impl Refused {
         Self::Malformed
     }
 
+    /// Whether the server took the token, and refused what was asked for with it.
+    pub(super) fn accepts_the_token(self) -> bool {
+        match self {
+            Self::Ciphertext
+            | Self::KeyNotFound
+            | Self::KeySoftDeleted
+            | Self::NoRoute
+            | Self::PolicyDenied
+            | Self::VersionTooNew
+            | Self::VersionTooOld => true,
+            // Some of these come from something before the server, or before it looks at a token.
+            Self::BadCertificate(_)
+            | Self::Malformed
+            | Self::NoNamespace
+            | Self::Sealed
+            | Self::Silent(_)
+            | Self::Status(_)
+            | Self::TokenRejected => false,
+        }
+    }
+
     fn answered(code: u16, errors: &[String]) -> Self {
         let says = |text: &str| errors.iter().any(|error| error.contains(text));
         match code {
@@ -208,6 +229,15 @@ mod tests {
         for (code, text, expected) in cases {
             assert_eq!(api(code, text), expected, "{code} {text}");
         }
+    }
+
+    #[test]
+    fn only_who_looked_at_the_token_has_accepted_it() {
+        assert!(Refused::PolicyDenied.accepts_the_token());
+        assert!(Refused::KeyNotFound.accepts_the_token());
+        assert!(!Refused::TokenRejected.accepts_the_token());
+        assert!(!Refused::Status(502).accepts_the_token());
+        assert!(!Refused::Silent("the connection broke").accepts_the_token());
     }
 
     #[test]

@@ -64,11 +64,11 @@ impl Transit {
         let login = self.session.login().await.map_err(CallError::Fault)?;
         match self.request(&login, ask).await {
             Err(Refused::TokenRejected) => {
-                let next = self.session.replace(&login).await;
+                let fault = self.place.fault(Refused::TokenRejected, ask.told(), false);
+                let next = self.session.replace(&login, &fault).await;
                 let next = next.map_err(CallError::Fault)?;
                 let answer = self.request(&next, ask).await;
                 if answer == Err(Refused::TokenRejected) {
-                    let fault = self.place.fault(Refused::TokenRejected, ask.told(), false);
                     self.session.useless(&next, &fault).await;
                 }
                 self.read(&next, ask, answer).await
@@ -91,9 +91,14 @@ impl Transit {
                 .await
                 .map(|answer| answer.ciphertext),
         };
-        answer
+        let answer = answer
             .map(Zeroizing::new)
-            .map_err(|error| Refused::of(&error))
+            .map_err(|error| Refused::of(&error));
+        let refused = answer.as_ref().err().copied();
+        if refused.is_none_or(Refused::accepts_the_token) {
+            self.session.was_of_use(login);
+        }
+        answer
     }
 
     /// Reads a refusal as what it means for this request.

@@ -9,6 +9,7 @@
 //! * No text of the server, no token and no key is in a message, a log or a `Debug`.
 
 mod answer;
+mod attempts;
 mod backoff;
 mod cache;
 mod call;

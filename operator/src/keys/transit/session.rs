@@ -4,9 +4,12 @@
 //! # Guarantees
 //! * One login at a time; whoever waits for it uses it too.
 //! * After a failure nobody tries before the backoff ends: all get the failure at once.
+//! * A login whose token the server never accepts is a failure, too. Only one that was of use, and
+//!   is lost, is made anew at once.
 //! * A caller that goes away leaves nothing half done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -17,7 +20,8 @@ use vaultrs::client::VaultClient;
 use zeroize::Zeroizing;
 
 use super::answer::Refused;
-use super::backoff::{Backoff, random, shortened};
+use super::attempts::Attempts;
+use super::backoff::{random, shortened};
 use super::credential::Credentials;
 use super::http::Connector;
 use super::place::{Place, Way, source_told};
@@ -32,6 +36,8 @@ pub(super) struct Session {
     credentials: Credentials,
     current: ArcSwapOption<Login>,
     attempts: Mutex<Attempts>,
+    /// The number of the newest login whose token the server accepted.
+    of_use: AtomicU64,
     metrics: KeyMetrics,
 }
 
@@ -58,13 +64,6 @@ enum Renewal {
     },
 }
 
-#[derive(Default)]
-struct Attempts {
-    count: u64,
-    backoff: Backoff,
-    fault: Option<ProviderFault>,
-}
-
 impl Session {
     pub(super) fn new(
         place: Place,
@@ -80,6 +79,7 @@ impl Session {
             credentials,
             current: ArcSwapOption::empty(),
             attempts: Mutex::default(),
+            of_use: AtomicU64::new(0),
             metrics,
         }
     }
@@ -92,17 +92,33 @@ impl Session {
         }
     }
 
-    /// Another login than this one, which the server no longer accepts.
-    pub(super) async fn replace(&self, refused: &Login) -> Result<Arc<Login>, ProviderFault> {
+    /// Another login than this one, which the server does not accept. If it never did, the next one
+    /// would not be better: that is a failure, and `fault` says which.
+    pub(super) async fn replace(
+        &self,
+        refused: &Login,
+        fault: &ProviderFault,
+    ) -> Result<Arc<Login>, ProviderFault> {
+        if self.never_was_of_use(refused) {
+            self.useless(refused, fault).await;
+        }
         self.make(Some(refused.number)).await
+    }
+
+    /// Notes that the server accepted the token of this login.
+    pub(super) fn was_of_use(&self, login: &Login) {
+        self.of_use.fetch_max(login.number, Ordering::Relaxed);
     }
 
     /// Notes that even a login made just now was of no use, so that not every caller makes one.
     pub(super) async fn useless(&self, login: &Login, fault: &ProviderFault) {
         let mut attempts = self.attempts.lock().await;
-        if self.usable(Some(login.number)).is_none() {
+        // One failure, of however many callers that had it.
+        let current = self.current.load_full();
+        if current.is_some_and(|it| it.number == login.number) {
             self.current.store(None);
-            attempts.failed(fault);
+            attempts.settle(self.of_use.load(Ordering::Relaxed));
+            attempts.failed(fault, Instant::now());
         }
     }
 
@@ -139,8 +155,16 @@ impl Session {
         good.then_some(login)
     }
 
+    /// Whether another login would be refused like this one. A token that was given may have been
+    /// exchanged since.
+    fn never_was_of_use(&self, login: &Login) -> bool {
+        let given = matches!(self.way, Way::Token(_));
+        !given && self.of_use.load(Ordering::Relaxed) < login.number
+    }
+
     async fn make(&self, refused: Option<u64>) -> Result<Arc<Login>, ProviderFault> {
         let mut attempts = self.attempts.lock().await;
+        attempts.settle(self.of_use.load(Ordering::Relaxed));
         if let Some(login) = self.usable(refused) {
             return Ok(login);
         }
@@ -151,15 +175,13 @@ impl Session {
         let rejected = old.filter(|old| Some(old.number) == refused);
         match self.log_in(&mut attempts, rejected.as_deref()).await {
             Ok(login) => {
-                attempts.backoff.succeeded();
-                attempts.fault = None;
                 let login = Arc::new(login);
                 self.current.store(Some(Arc::clone(&login)));
                 Ok(login)
             }
             Err(fault) => {
                 self.current.store(None);
-                attempts.failed(&fault);
+                attempts.failed(&fault, Instant::now());
                 Err(fault)
             }
         }
@@ -233,10 +255,9 @@ impl Session {
             Err(Refused::PolicyDenied | Refused::Status(400)) => (Duration::ZERO, Renewal::Never),
             Err(refused) => return Err(self.place.login_fault(refused, &self.way)),
         };
-        attempts.count += 1;
         Ok(Login {
             client,
-            number: attempts.count,
+            number: attempts.number(),
             granted,
             renewal,
         })
@@ -248,11 +269,10 @@ impl Session {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(self.place.login_fault(Refused::Malformed, &self.way));
         }
-        attempts.count += 1;
         let granted = Duration::from_secs(auth.lease_duration);
         Ok(Login {
             client: self.connector.client(&token),
-            number: attempts.count,
+            number: attempts.number(),
             granted,
             renewal: Renewal::of(granted, auth.renewable, Instant::now()),
         })
@@ -304,19 +324,6 @@ impl Login {
             granted: self.granted,
             renewal,
         }
-    }
-}
-
-impl Attempts {
-    fn failed(&mut self, fault: &ProviderFault) {
-        self.backoff.failed(Instant::now(), random());
-        self.fault = Some(fault.clone());
-    }
-
-    /// The last failure, if it is too early for another try.
-    fn waits(&self, now: Instant) -> Option<ProviderFault> {
-        let fault = self.fault.as_ref().filter(|_| self.backoff.waits(now));
-        fault.cloned()
     }
 }
 
