@@ -4,18 +4,27 @@
 //! # Guarantees
 //! * A provider that was usable stays usable while the API server does not answer.
 //! * No provider waits for another one, and a round not long for any server.
+//! * A change is read at once, and those that come soon after it together, a quarter of a second
+//!   later. Whoever asks for a round does not wait for that.
 //! * Nothing is written, and no keyring is kept but inside [`Provider`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, ready},
+    stream,
+};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::{
+    WatchStreamExt,
+    watcher::{self, Event},
+};
 use kube::{Api, Client, ResourceExt};
 use secretvault_crds::{KeyProvider, VaultTransit};
 use tokio::sync::watch;
@@ -24,7 +33,7 @@ use tracing::{info, warn};
 
 use super::local::Source;
 use super::transit::Surroundings;
-use super::{KeyFault, Policy, Provider, ProviderFault, Providers, State};
+use super::{KeyFault, Pace, Policy, Provider, ProviderFault, Providers, State};
 
 /// How often keyring files, which nobody watches, are read again.
 const FILE_POLL: Duration = Duration::from_secs(10);
@@ -54,14 +63,19 @@ pub async fn run(
     let mut triggers = Box::pin(triggers(&client, &namespace).ready_chunks(BURST));
     let mut polls = interval(TRANSIT_POLL);
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = Pace::default();
     let mut reader = Reader::new(client, namespace, providers.clone());
     let mut attendance = Attendance::of(&providers);
     let mut looks = Vec::new();
     loop {
         providers.count_changes(&mut looks);
+        let trigger = async {
+            pace.rest().await;
+            triggers.next().await
+        };
         tokio::select! {
             () = providers.rounds.wanted() => {}
-            Some(_) = triggers.next() => {}
+            Some(_) = trigger => {}
             _ = polls.tick() => {
                 attendance.begin(false);
                 continue;
@@ -69,6 +83,7 @@ pub async fn run(
             () = attendance.next() => continue,
         }
         providers.rounds.begin();
+        pace.begun();
         let round = timeout(ROUND, reader.round()).await;
         attendance.begin(true);
         // Those who answer later are attended to all the same.
@@ -89,16 +104,35 @@ fn triggers(client: &Client, namespace: &str) -> impl Stream<Item = ()> + use<> 
     let objects: Api<KeyProvider> = Api::all(client.clone());
     // Only their metadata: no keyring lies in a watcher's memory.
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
-    let objects = watcher(objects, watcher::Config::default()).default_backoff();
-    let secrets = watcher(secrets, watcher::Config::default()).default_backoff();
+    let objects = watcher::watcher(objects, watcher::Config::default()).default_backoff();
+    let mut seen = HashMap::new();
+    let objects = objects.filter_map(move |event| ready(is_news(&mut seen, &event).then_some(())));
+    let secrets = watcher::watcher(secrets, watcher::Config::default()).default_backoff();
     let files = stream::unfold((), |()| async {
         tokio::time::sleep(FILE_POLL).await;
         Some(((), ()))
     });
-    stream::select(
-        stream::select(objects.map(|_| ()), secrets.map(|_| ())),
-        files,
-    )
+    stream::select(stream::select(objects, secrets.map(|_| ())), files)
+}
+
+/// Whether more than a status may have changed: the leader writes one for each provider now and then,
+/// and all replicas would read all keyrings anew each time.
+fn is_news(
+    seen: &mut HashMap<Option<String>, Option<i64>>,
+    event: &Result<Event<KeyProvider>, watcher::Error>,
+) -> bool {
+    match event {
+        Ok(Event::Apply(object) | Event::InitApply(object)) => {
+            let meta = &object.metadata;
+            seen.insert(meta.uid.clone(), meta.generation) != Some(meta.generation)
+        }
+        Ok(Event::Delete(object)) => {
+            seen.remove(&object.metadata.uid);
+            true
+        }
+        // Whoever was deleted meanwhile is not told.
+        Ok(Event::Init | Event::InitDone) | Err(_) => true,
+    }
 }
 
 /// Reads providers.

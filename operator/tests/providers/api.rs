@@ -20,6 +20,7 @@ pub(crate) struct ApiServer(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     objects: HashMap<String, Value>,
+    told: HashMap<String, Value>,
     asked: Vec<(String, Value)>,
     failing: Option<StatusCode>,
     hanging: bool,
@@ -44,6 +45,12 @@ impl ApiServer {
     /// Answers a path with this object, whatever the method.
     pub(crate) fn set(&self, path: &str, object: Value) {
         self.state().objects.insert(path.to_owned(), object);
+    }
+
+    /// Tells this event to whoever watches a path, and ends the watch: a client begins it again,
+    /// and is told so again.
+    pub(crate) fn tell(&self, path: &str, event: Value) {
+        self.state().told.insert(path.to_owned(), event);
     }
 
     /// Knows nothing at a path any more.
@@ -78,12 +85,15 @@ impl ApiServer {
         let body = body.collect_bytes().await.unwrap();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let path = head.uri.path().to_owned();
+        let query = head.uri.query().unwrap_or_default();
+        let watches = query.split('&').any(|part| part == "watch=true");
         self.state().asked.push((path.clone(), body));
         if self.state().hanging {
             std::future::pending::<()>().await;
         }
         let state = self.state();
-        match (state.failing, state.objects.get(&path)) {
+        let told = state.told.get(&path).filter(|_| watches);
+        match (state.failing, told.or_else(|| state.objects.get(&path))) {
             (Some(code), _) => failure(code),
             (None, Some(object)) => respond(StatusCode::OK, object),
             (None, None) => failure(StatusCode::NOT_FOUND),

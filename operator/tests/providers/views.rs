@@ -1,6 +1,6 @@
 //! What a replica knows of its providers, and how it comes to know what it does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use secretvault_crds::DataKey;
@@ -184,6 +184,30 @@ async fn only_what_changes_is_counted() {
     world.secret("ring", "keyring", &keyring.to_json());
     world.providers.refresh().await;
     changes.changed().await.unwrap();
+}
+
+/// However slow the machine is, so many rounds take so long.
+#[tokio::test]
+async fn changes_without_end_are_read_with_pauses() {
+    let api = ApiServer::new();
+    world::secret(&api, "ring", "keyring", &keyring().to_json());
+    let provider = json!({
+        "metadata": {"name": "default", "resourceVersion": "2"}, "spec": local("ring"),
+    });
+    let providers = "/apis/secretvault.dev/v1alpha1/keyproviders";
+    api.tell(providers, json!({"type": "MODIFIED", "object": provider}));
+    let begun = Instant::now();
+    let world = World::on(api, &[("default", local("ring"))]).await;
+    let ring = "/api/v1/namespaces/secretvault/secrets/ring";
+    for _ in 0..3000 {
+        if world.api.asked(ring).len() >= 6 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (elapsed, rounds) = (begun.elapsed(), world.api.asked(ring).len());
+    assert!(rounds >= 6, "{rounds}");
+    assert!(elapsed >= Duration::from_millis(1250), "{elapsed:?}");
 }
 
 #[tokio::test]

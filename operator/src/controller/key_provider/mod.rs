@@ -50,7 +50,7 @@ use super::{
 use crate::{
     audit::Audit,
     events::{Events, News},
-    keys::{KeyError, ProviderFault, Source},
+    keys::{KeyError, Pace, ProviderFault, Source},
     metrics::{ControllerMetrics, ControllerName, KeyProviderState, ReconcileOutcome},
 };
 
@@ -71,7 +71,9 @@ impl KeyProviderController {
         let mut moved = self.standing.moved();
         let mut changes = self.standing.providers.changes();
         let (mut memory, mut last) = (Memory::default(), Instant::now());
+        let mut pace = Pace::default();
         loop {
+            pace.rest().await;
             let progress = async {
                 sleep_until(last + PROGRESS).await;
                 moved.changed().await
@@ -86,6 +88,7 @@ impl KeyProviderController {
             if !self.standing.vaults.synced() {
                 continue; // It would look as if there were none; the clock comes back.
             }
+            pace.begun();
             match timeout(ROUND, self.api().list(&ListParams::default())).await {
                 Ok(Ok(providers)) => self.round(providers.items, &mut memory).await,
                 Ok(Err(error)) => warn!(%error, "key providers cannot be listed"),

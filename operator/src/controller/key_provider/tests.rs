@@ -1,5 +1,6 @@
 //! The controller at work on a keyring, against an API server in memory.
 
+mod pace;
 mod server;
 
 use std::collections::BTreeMap;
@@ -84,14 +85,18 @@ impl Scene {
 }
 
 fn controller(server: &Server) -> KeyProviderController {
+    controller_of(server.client(), server.log.audit())
+}
+
+fn controller_of(client: Client, audit: Audit) -> KeyProviderController {
     let standing = Standing::new(Vaults::of([]), Providers::new());
     standing.told(Arc::new(BTreeMap::new()));
     KeyProviderController {
-        client: server.client(),
+        events: Events::new(client.clone(), "pod"),
+        client,
         namespace: "secretvault".into(),
         standing,
-        events: Events::new(server.client(), "pod"),
-        audit: server.log.audit(),
+        audit,
         metrics: ControllerMetrics::default(),
     }
 }
