@@ -50,7 +50,8 @@ pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     Ok(filter)
 }
 
-/// Logs JSON lines to standard error.
+/// Logs JSON lines to standard output, where the audit log goes too: a container runtime splits what is
+/// longer than 16 KiB, and kubelet would put a line of another stream between the parts.
 ///
 /// # Errors
 /// Fails when the filter is malformed.
@@ -60,7 +61,7 @@ pub fn log(text: &str) -> Result<(), ParseError> {
         .json()
         .flatten_event(true)
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(io::stdout)
         .finish();
     // A second subscriber can only come from a test in the same process.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -7,7 +7,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use secretvault_delivery::v1::Volume;
-use secretvault_e2e::{Namespace, SYSTEM, Vault, eventually, kubectl};
+use secretvault_e2e::{Namespace, Part, SYSTEM, Vault, eventually, kubectl};
 use serde_json::{Value, json};
 
 use super::scene::{Bystander, Scene};
@@ -26,7 +26,7 @@ fn each_verdict_is_one_line_of_names_and_reasons_and_of_nothing_else() {
     let rules = json!([{"serviceAccounts": ["web"], "entries": ["db/*"]}]);
     let vault = Vault::named("app").text("db/password", VALUE);
     let vault = vault.text("smtp/token", "t-1").spec("access", rules);
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let stored = vault.stored(&namespace);
     let scene = Scene::new();
     let first = Bystander::create(&namespace, "first", "web");
@@ -92,6 +92,21 @@ fn each_verdict_is_one_line_of_names_and_reasons_and_of_nothing_else() {
     log.holds_none_of(&secrets(&treasure, &asks));
     let namespace = Canary::text("what is there", namespace.name());
     assert!(!log.found(&[namespace]).is_empty());
+}
+
+/// A runtime splits what is longer than 16 KiB, and kubelet shows the parts of both streams as they came.
+#[test]
+fn it_is_in_one_stream_with_all_else_that_the_operator_says() {
+    for replica in Part::operators() {
+        let pod = format!("/var/log/pods/{SYSTEM}_{}_{}", replica.name, replica.uid);
+        let log = replica.node.sh(&format!("cat {pod}/operator/*.log"));
+        let log = log.expect_success();
+        for kind in ["{\"v\":1,\"chain\":", "{\"timestamp\":"] {
+            assert!(log.contains(&format!(" stdout F {kind}")), "{kind}");
+        }
+        let other = log.lines().find(|line| line.contains(" stderr "));
+        assert_eq!(other, None);
+    }
 }
 
 fn proven(pod: &Bystander, proven: bool) -> Value {
