@@ -18,10 +18,11 @@ mod tests;
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::ready, stream};
 use jiff::Timestamp;
 use kube::{Api, Client, Resource, ResourceExt};
 use secretvault_crds::SecretVault;
+use secretvault_vault::VaultRef;
 use tokio::{
     sync::watch,
     time::{Instant, interval, timeout},
@@ -75,6 +76,7 @@ impl VaultController {
     /// Looks at each of these vaults.
     async fn round(&self, schedule: &mut Schedule, due: Vec<Due>) {
         let mut done = stream::iter(due)
+            .filter_map(|due| ready(self.as_it_is_now(due)))
             .map(async |due| {
                 let outcome = self.reconcile(&due).await;
                 (due, outcome)
@@ -89,6 +91,19 @@ impl VaultController {
         }
         let states: Vec<_> = schedule.states().collect();
         self.metrics.vaults_are(&states);
+    }
+
+    /// The vault when its turn has come: a round can take long where a Transit server does not answer,
+    /// and what it began with may lack the status that was written just before. None: it is another
+    /// one now, and has its turn in the next round.
+    fn as_it_is_now(&self, due: Due) -> Option<Due> {
+        let before = &due.vault.metadata;
+        let namespace = before.namespace.clone().unwrap_or_default();
+        let name = before.name.clone().unwrap_or_default();
+        let vault = self.standing.vaults.get(&VaultRef::new(namespace, name))?;
+        let now = &vault.metadata;
+        let same = (&now.uid, now.generation) == (&before.uid, before.generation);
+        same.then(|| Due { vault, ..due })
     }
 
     async fn reconcile(&self, due: &Due) -> Outcome {

@@ -181,6 +181,42 @@ async fn a_vault_that_nobody_uses_any_more_has_no_consumers() {
     );
 }
 
+/// A vault of a generation, with a status or without.
+fn vault(generation: i64, consumers: Option<i32>) -> SecretVault {
+    let status = consumers.map(|count| json!({"consumerCount": count}));
+    let object = json!({
+        "apiVersion": "secretvault.dev/v1alpha1", "kind": "SecretVault",
+        "metadata": {"namespace": "shop", "name": "app", "uid": "u", "generation": generation},
+        "spec": {}, "status": status,
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+#[tokio::test]
+async fn a_vault_that_waited_for_its_turn_is_looked_at_as_it_is_then() {
+    let look = |stored: Vec<SecretVault>| {
+        let (server, vaults) = (FakeApi::default(), Vaults::of(stored));
+        let controller = VaultController {
+            client: server.client(),
+            standing: Standing::new(vaults, Providers::new()),
+            consumers: watch::channel(None).1,
+            events: Events::new(server.client(), "pod"),
+            metrics: ControllerMetrics::default(),
+        };
+        let due = Due {
+            vault: Arc::new(vault(1, None)),
+            stand: None,
+            usage: None,
+            before: None,
+        };
+        let now = controller.as_it_is_now(due)?;
+        Some(now.vault.status.as_ref()?.consumer_count)
+    };
+    assert_eq!(look(vec![vault(1, Some(3))]), Some(Some(3)));
+    assert_eq!(look(vec![vault(2, Some(3))]), None, "the next round's");
+    assert_eq!(look(Vec::new()), None, "it is gone");
+}
+
 #[test]
 fn jitter_adds_up_to_a_quarter() {
     assert_eq!(jittered(CHECK, 0), CHECK);
