@@ -79,6 +79,18 @@ pub fn try_merge(
 
 const MERGE: &str = "application/merge-patch+json";
 
+/// Applies an object as kubectl does on the server's side, as strictly, and whoever else has written to
+/// it.
+///
+/// # Errors
+/// Why the API server does not.
+pub fn apply(namespace: &str, object: &str, applied: &Value) -> Result<Value, String> {
+    let path = path(namespace, object);
+    let path = format!("{path}?fieldManager=kubectl&force=true&fieldValidation=Strict");
+    let content_type = "application/apply-patch+yaml";
+    send(&Method::PATCH, &path, Some(applied), content_type, &[])
+}
+
 /// Whether a user may do this, by the `resourceAttributes` of a `SubjectAccessReview`: what `kubectl auth
 /// can-i --as` asks.
 ///

@@ -115,6 +115,14 @@ impl Vault {
         self.manifest.to_string()
     }
 
+    /// Stores it as it is, for a test that is not about how: as `kubectl apply --server-side
+    /// --force-conflicts` would, without a process.
+    #[expect(clippy::panic, reason = "this is how a test fails")]
+    pub fn store(&self, namespace: &Namespace) {
+        let stored = api::apply(namespace.name(), &self.object(), &self.manifest);
+        let _ = stored.unwrap_or_else(|error| panic!("{}: {error}", self.object()));
+    }
+
     /// As `kubectl apply -f -`.
     #[must_use]
     pub fn apply(&self, namespace: &Namespace) -> Answer {

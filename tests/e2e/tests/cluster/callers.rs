@@ -47,7 +47,7 @@ pub(crate) fn with_an_authority_of_its_callers_the_webhook_answers_the_api_serve
 {
     let namespace = Namespace::create("callers");
     let vault = Vault::named("app").text("password", "hunter2-callers");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let sealed = &vault.stored(&namespace)["spec"]["data"]["password"];
     assert!(sealed.as_str().unwrap().starts_with("sv1:"), "{sealed}");
     let _ = namespace.kubectl(&["delete", "sv/app"]).expect_success();

@@ -20,7 +20,7 @@ fn a_change_arrives_with_contents_owners_modes_and_paths() {
         .text("moved", "v-1")
         .text("same", "s-1")
         .spec("files", files);
-    let _ = before.apply(&namespace).expect_success();
+    before.store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "here"), "v-1");
@@ -34,7 +34,7 @@ fn a_change_arrives_with_contents_owners_modes_and_paths() {
         .text("emptied", "")
         .text("new", "n-1")
         .spec("files", files);
-    let _ = after.apply(&namespace).expect_success();
+    after.store(&namespace);
     pod.wait_content(&namespace, "shorter", "short");
     let script = "cd /run/secrets && for f in $(find -L . -name '..*' -prune -o -type f -print | sort); \
                   do echo \"$f $(stat -L -c '%u:%g %a' $f) $(cat $f)\"; done";
@@ -61,10 +61,10 @@ fn a_change_of_mode_alone_arrives() {
         let vault = Vault::named("app").text("token", "t-1");
         vault.spec("fileDefaults", json!({"mode": mode}))
     };
-    let _ = mode("0444").apply(&namespace).expect_success();
+    mode("0444").store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
-    let _ = mode("0400").apply(&namespace).expect_success();
+    mode("0400").store(&namespace);
     eventually("the file's mode changes", || {
         let stat = "stat -L -c %a /run/secrets/token";
         match namespace.sh("app", stat).into_result()?.trim() {
@@ -79,12 +79,12 @@ fn a_change_of_mode_alone_arrives() {
 fn a_file_can_become_a_directory_and_a_directory_a_file() {
     let namespace = Namespace::create("changes-kind");
     let before = Vault::named("app").text("a", "file").text("b/c", "below");
-    let _ = before.apply(&namespace).expect_success();
+    before.store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "a"), "file");
     let after = Vault::named("app").text("a/c", "below").text("b", "file");
-    let _ = after.apply(&namespace).expect_success();
+    after.store(&namespace);
     pod.wait_content(&namespace, "a/c", "below");
     assert_eq!(pod.read(&namespace, "b"), "file");
 }
@@ -99,7 +99,7 @@ fn all_files_change_at_once() {
             .iter()
             .fold(vault, |vault, entry| vault.text(entry, value))
     };
-    let _ = all("1").apply(&namespace).expect_success();
+    all("1").store(&namespace);
     // One look at `..data` gives a whole generation: what is read below it is of that one, as long
     // as it is there. A reader that is overtaken finds a file missing, and looks again.
     let watch = "cd /run/secrets; while :; do \
@@ -124,7 +124,7 @@ fn all_files_change_at_once() {
     };
     seen("1111");
     for next in ["2", "3"] {
-        let _ = all(next).apply(&namespace).expect_success();
+        all(next).store(&namespace);
         seen(&next.repeat(4));
     }
     let whole = ["1111", "2222", "3333"].map(str::to_owned);

@@ -83,7 +83,7 @@ fn environment(name: &str) -> Pod {
 #[test]
 fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
     let namespace = Namespace::create("consumers");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     wait_counts(&namespace, 0, 0);
     let (one, other) = (
         Pod::mounting("one", "app"),
@@ -99,7 +99,7 @@ fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
     assert_eq!(*last, expected);
     assert_eq!(columns(&namespace), ("2".to_owned(), "0".to_owned()));
     // A change reaches both.
-    let _ = vault("t-2").apply(&namespace).expect_success();
+    vault("t-2").store(&namespace);
     wait_followed(&namespace, 2, 2);
     // One that goes disappears.
     let _ = namespace
@@ -113,11 +113,11 @@ fn the_status_names_the_pods_that_use_a_vault_and_what_they_hold() {
 #[ignore = "it needs the cluster for itself"]
 fn nobody_is_shown_as_stale_while_a_change_reaches_the_pods() {
     let namespace = Namespace::create("consumers-unseen");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     Pod::mounting("one", "app").run(&namespace);
     Pod::mounting("other", "app").on("node-b").run(&namespace);
     wait_counts(&namespace, 2, 0);
-    let _ = vault("t-2").apply(&namespace).expect_success();
+    vault("t-2").store(&namespace);
     wait_followed_unseen(&namespace, 2, 2);
 }
 
@@ -126,7 +126,7 @@ fn the_status_names_the_files_that_another_vault_of_the_pod_overrides() {
     let namespace = Namespace::create("consumers-overridden");
     for name in ["shared", "app"] {
         let vault = Vault::named(name).text("token", name).text(name, "own");
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
     }
     Pod::mounting("pod", "shared, app").run(&namespace);
     let _ = wait_counts(&namespace, 1, 0);
@@ -148,11 +148,11 @@ fn the_status_names_the_files_that_another_vault_of_the_pod_overrides() {
 #[test]
 fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is_not() {
     let namespace = Namespace::create("consumers-env");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let pod = environment("env");
     pod.run(&namespace);
     wait_counts(&namespace, 1, 0);
-    let _ = vault("t-2").apply(&namespace).expect_success();
+    vault("t-2").store(&namespace);
     // Until its files follow, it may be stale for them.
     eventually("the pod holds the new files and the old variables", || {
         let status = namespace.try_get("sv/app")?["status"].clone();
@@ -170,7 +170,7 @@ fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is
     pod.run(&namespace);
     wait_counts(&namespace, 1, 0);
     // What is no content makes no variable old.
-    let _ = described("t-2").apply(&namespace).expect_success();
+    described("t-2").store(&namespace);
     wait_followed(&namespace, 1, 3);
 }
 
@@ -178,10 +178,10 @@ fn a_pod_whose_variables_are_older_than_the_values_is_stale_and_its_successor_is
 #[ignore = "it needs the cluster for itself"]
 fn a_pod_with_variables_is_not_shown_as_stale_while_a_description_reaches_it() {
     let namespace = Namespace::create("consumers-env-unseen");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     environment("env").run(&namespace);
     wait_counts(&namespace, 1, 0);
-    let _ = described("t-1").apply(&namespace).expect_success();
+    described("t-1").store(&namespace);
     wait_followed_unseen(&namespace, 1, 2);
 }
 
@@ -193,9 +193,9 @@ fn described(token: &str) -> Vault {
 #[test]
 fn whoever_deletes_a_vault_that_is_in_use_is_warned_by_name() {
     let namespace = Namespace::create("consumers-delete");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let unused = Vault::named("unused").text("token", "t-1");
-    let _ = unused.apply(&namespace).expect_success();
+    unused.store(&namespace);
     Pod::mounting("web", "app").run(&namespace);
     wait_counts(&namespace, 1, 0);
     let delete = |vault: &str| {
@@ -247,7 +247,7 @@ fn wait_published() {
 #[ignore = "it needs the cluster for itself"]
 fn the_consumers_are_right_after_the_replicas_are_replaced_and_killed() {
     let namespace = Namespace::create("consumers-replicas");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let pods = ["one", "two", "three"].map(|name| Pod::mounting(name, "app"));
     for pod in &pods {
         pod.run(&namespace);

@@ -197,7 +197,7 @@ fn a_key_provider_with_an_absent_secret_gets_a_keyring_and_vaults_are_sealed_wit
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let stored = vault.wait_ready(&namespace);
     let status = eventually("the provider counts the vault", || {
         let status = provider.wait("True", "KeyringReady")["status"].clone();
@@ -225,7 +225,7 @@ fn a_keyring_outlives_its_provider_and_is_found_again() {
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     vault.wait_ready(&namespace);
     let before = provider.keyring();
     assert!(before.is_some());
@@ -243,7 +243,7 @@ fn a_lost_keyring_is_told_and_never_made_anew_and_with_its_backup_all_is_as_befo
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let before = vault.wait_ready(&namespace);
     let backup = document(&provider.keyring().unwrap());
     provider.delete_keyring();
@@ -290,7 +290,7 @@ fn a_broken_keyring_is_told_without_its_content_and_stays_as_it_is() {
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     vault.wait_ready(&namespace);
     let backup = document(&provider.keyring().unwrap());
     let broken = backup.replace("\"version\"", "\"vision\"");
@@ -330,7 +330,7 @@ fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing
     let namespace = Namespace::create("keyring");
     let provider = Provider::create(&namespace);
     let vault = provider.vault();
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     vault.wait_ready(&namespace);
     let right = document(&provider.keyring().unwrap());
     provider.put_keyring(&command::generate());
@@ -358,19 +358,19 @@ fn another_keyring_in_the_place_of_the_right_one_opens_nothing_and_harms_nothing
 fn a_withdrawn_right_takes_its_file_away_also_while_another_vault_has_no_key() {
     let namespace = Namespace::create("keyring-withdrawn");
     let provider = Provider::create(&namespace);
-    let _ = provider.vault().apply(&namespace).expect_success();
+    provider.vault().store(&namespace);
     let allowing = |entry: &str| {
         Vault::named("shared")
             .text("kept", VALUE)
             .text("withdrawn", VALUE)
             .spec("access", json!([{"entries": ["kept", entry]}]))
     };
-    let _ = allowing("withdrawn").apply(&namespace).expect_success();
+    allowing("withdrawn").store(&namespace);
     let pod = Pod::mounting("app", "app, shared");
     pod.run(&namespace);
     provider.delete_keyring();
     provider.wait("False", "KeyringMissing");
-    let _ = allowing("kept").apply(&namespace).expect_success();
+    allowing("kept").store(&namespace);
     eventually("the withdrawn file goes", || {
         let listed = namespace.sh("app", "ls /run/secrets").expect_success();
         if listed.contains("withdrawn") {

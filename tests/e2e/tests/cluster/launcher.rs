@@ -11,7 +11,7 @@ fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
     let vault = Vault::named("app")
         .text("db/password", "hunter2\n")
         .text("smtp.token", "t-1");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let script = "env -0 | tr '\\0' '|'; echo; exec sleep infinity";
     let pod = annotated("app", &["env", "true"], script);
     pod.run(&namespace);
@@ -39,7 +39,7 @@ fn a_command_finds_its_values_as_variables_and_nothing_of_them_is_in_the_pod() {
 #[test]
 fn init_containers_have_their_values_too() {
     let namespace = restricted("launcher-init");
-    let _ = token("t-1").apply(&namespace).expect_success();
+    token("t-1").store(&namespace);
     let init = container("first", "echo \"init has $TOKEN\"");
     let pod = annotated("app", &["env", "true"], "exec sleep infinity")
         .with("/spec/initContainers", json!([init]));
@@ -53,7 +53,7 @@ fn init_containers_have_their_values_too() {
 #[test]
 fn an_arbitrary_user_without_rights_and_with_a_read_only_root_can_do_it() {
     let namespace = restricted("launcher-user");
-    let _ = token("t-1").apply(&namespace).expect_success();
+    token("t-1").store(&namespace);
     let pod = annotated(
         "app",
         &["env", "true"],
@@ -73,7 +73,7 @@ fn an_arbitrary_user_without_rights_and_with_a_read_only_root_can_do_it() {
 fn a_change_is_a_signal_with_and_without_a_shared_process_namespace() {
     for shared in [false, true] {
         let namespace = restricted("launcher-signal");
-        let _ = token("t-1").apply(&namespace).expect_success();
+        token("t-1").store(&namespace);
         let containers = [container("app", COUNTER), container("bystander", BYSTANDER)];
         let pod = annotated("app", &["on-change", "signal:HUP"], COUNTER)
             .with("/spec/shareProcessNamespace", json!(shared))
@@ -85,7 +85,7 @@ fn a_change_is_a_signal_with_and_without_a_shared_process_namespace() {
         pod.run(&namespace);
         wait_log(&namespace, "app", "ready");
         for value in ["t-2", "t-3"] {
-            let _ = token(value).apply(&namespace).expect_success();
+            token(value).store(&namespace);
             wait_log(&namespace, "app", &format!("changed to {value}"));
         }
         let logs = namespace
@@ -105,12 +105,12 @@ fn a_change_is_a_signal_with_and_without_a_shared_process_namespace() {
 #[test]
 fn a_change_before_the_command_has_a_handler_does_not_end_it() {
     let namespace = restricted("launcher-early");
-    let _ = token("t-1").apply(&namespace).expect_success();
+    token("t-1").store(&namespace);
     let script = format!("echo early; until [ -e /dev/shm/go ]; do sleep 0.1; done; {COUNTER}");
     let pod = annotated("app", &["on-change", "signal:HUP"], &script);
     pod.run(&namespace);
     wait_log(&namespace, "app", "early");
-    let _ = token("t-2").apply(&namespace).expect_success();
+    token("t-2").store(&namespace);
     pod.wait_content(&namespace, "token", "t-2");
     std::thread::sleep(Duration::from_secs(1));
     let _ = namespace.sh("app", "touch /dev/shm/go").expect_success();
@@ -121,7 +121,7 @@ fn a_change_before_the_command_has_a_handler_does_not_end_it() {
 #[test]
 fn a_pod_that_is_asked_to_end_does_so_at_once() {
     let namespace = restricted("launcher-end");
-    let _ = token("t-1").apply(&namespace).expect_success();
+    token("t-1").store(&namespace);
     let script = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done";
     let pod = annotated("app", &["on-change", "signal:HUP"], script)
         .with("/spec/terminationGracePeriodSeconds", json!(900));
@@ -137,7 +137,7 @@ fn files_that_cannot_be_variables_stop_the_start_and_the_log_says_why() {
     let vault = Vault::named("app")
         .text("a.b", "hunter2")
         .text("a-b", "hunter2");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = annotated("app", &["env", "true"], "echo it runs; exec sleep infinity");
     let created = namespace.kubectl_with(&["create", "-f", "-"], &pod.manifest());
     // A webhook that knows the vault may say so first.
@@ -165,7 +165,7 @@ fn files_that_cannot_be_variables_stop_the_start_and_the_log_says_why() {
 #[test]
 fn a_container_without_a_command_is_refused_with_advice() {
     let namespace = restricted("launcher-command");
-    let _ = token("t-1").apply(&namespace).expect_success();
+    token("t-1").store(&namespace);
     for annotation in [["env", "true"], ["on-change", "signal:HUP"]] {
         let pod = annotated("app", &annotation, "");
         let pod = pod.with("/spec/containers/0/command", Value::Null);

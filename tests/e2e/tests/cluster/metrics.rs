@@ -41,10 +41,9 @@ fn every_agent_serves_what_the_page_says_without_a_fault() {
 fn what_happens_is_counted() {
     let namespace = Namespace::create("metrics");
     let before = Counts::now();
-    let _ = Vault::named("app")
+    Vault::named("app")
         .text("token", "t-metrics")
-        .apply(&namespace)
-        .expect_success();
+        .store(&namespace);
     Pod::mounting("web", "app").run(&namespace);
     Pod::mounting("lost", "missing").create(&namespace);
     eventually("what happened is counted", || {

@@ -26,7 +26,7 @@ fn a_target_directory_that_is_there_already_is_used() {
     let volume = NodeVolume::of(&namespace, pod.name());
     let made = volume.node.sh(&format!("mkdir -p '{}'", volume.path()));
     let _ = made.expect_success();
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     pod.wait_ready(&namespace);
     assert_eq!(pod.read(&namespace, "token"), "t-1");
     assert_eq!(volume.mounts().len(), 1);
@@ -117,7 +117,7 @@ const BALLAST: u64 = 37 * 4096;
 
 fn running(prefix: &str) -> (Namespace, Pod) {
     let namespace = Namespace::create(prefix);
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let pod = Pod::mounting("app", "app").that_ends_in_order();
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "token"), "t-1");

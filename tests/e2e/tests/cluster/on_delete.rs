@@ -8,14 +8,14 @@ fn the_file_of_a_deleted_entry_stays_or_goes_as_the_vault_says() {
     let namespace = Namespace::create("on-delete-entry");
     let (retain, remove) = (vault("retain", "Retain"), vault("remove", "Remove"));
     for vault in [&retain, &remove] {
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
     }
     let pod = Pod::mounting("app", "retain, remove");
     pod.run(&namespace);
     assert_eq!(files(&namespace, "app"), ALL);
     for vault in [retain, remove] {
         let less = vault.clone().without("data", &entry(&vault, "deleted"));
-        let _ = less.apply(&namespace).expect_success();
+        less.store(&namespace);
     }
     let left = ["remove/kept", "retain/deleted", "retain/kept"];
     wait_files(&namespace, "app", &left);
@@ -29,7 +29,7 @@ fn the_file_of_a_deleted_entry_stays_or_goes_as_the_vault_says() {
 fn the_files_of_a_deleted_vault_stay_or_go_as_it_said() {
     let namespace = Namespace::create("on-delete-vault");
     for vault in [vault("retain", "Retain"), vault("remove", "Remove")] {
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
     }
     let pod = Pod::mounting("app", "retain, remove");
     pod.run(&namespace);
@@ -48,11 +48,11 @@ fn a_withdrawn_right_takes_the_files_away_whatever_the_vault_says_of_deletion() 
         vault("retain", "Retain").spec("access", access)
     };
     let before = only(&["retain/kept", "retain/deleted"]);
-    let _ = before.apply(&namespace).expect_success();
+    before.store(&namespace);
     let pod = Pod::mounting("app", "retain");
     pod.run(&namespace);
     assert_eq!(files(&namespace, "app"), ["retain/deleted", "retain/kept"]);
-    let _ = only(&["retain/kept"]).apply(&namespace).expect_success();
+    only(&["retain/kept"]).store(&namespace);
     wait_files(&namespace, "app", &["retain/kept"]);
 }
 
@@ -63,11 +63,11 @@ fn a_withdrawn_right_to_everything_empties_the_volume_of_a_running_pod() {
         let access = json!([{"serviceAccounts": [account]}]);
         vault("retain", "Retain").spec("access", access)
     };
-    let _ = allowed_to("default").apply(&namespace).expect_success();
+    allowed_to("default").store(&namespace);
     let pod = Pod::mounting("app", "retain");
     pod.run(&namespace);
     assert_eq!(files(&namespace, "app"), ["retain/deleted", "retain/kept"]);
-    let _ = allowed_to("other").apply(&namespace).expect_success();
+    allowed_to("other").store(&namespace);
     wait_files(&namespace, "app", &[]);
     let running = namespace.field("pod/app", "{.status.phase}");
     assert_eq!(running, "Running");
@@ -92,7 +92,7 @@ fn an_entry_that_is_deleted_together_with_the_right_to_it_goes_also_where_files_
     };
     for name in ["both", "control"] {
         let before = may(name, &["kept", "deleted"]);
-        let _ = before.apply(&namespace).expect_success();
+        before.store(&namespace);
     }
     let pod = Pod::mounting("app", "both, control");
     pod.run(&namespace);
@@ -105,9 +105,9 @@ fn an_entry_that_is_deleted_together_with_the_right_to_it_goes_also_where_files_
     assert_eq!(files(&namespace, "app"), all);
     // One change each. The control differs in the right alone.
     let control = may("control", &["kept", "deleted"]).without("data", "control/deleted");
-    let _ = control.apply(&namespace).expect_success();
+    control.store(&namespace);
     let both = may("both", &["kept"]).without("data", "both/deleted");
-    let _ = both.apply(&namespace).expect_success();
+    both.store(&namespace);
     let left = ["both/kept", "control/deleted", "control/kept"];
     wait_files(&namespace, "app", &left);
     assert_eq!(pod.read(&namespace, "control/deleted"), "value");
@@ -123,7 +123,7 @@ fn the_files_of_a_vault_that_is_made_anew_without_the_right_to_them_go() {
     };
     for name in ["anew", "control"] {
         let before = allowed_to(name, "default");
-        let _ = before.apply(&namespace).expect_success();
+        before.store(&namespace);
     }
     let pod = Pod::mounting("app", "anew, control");
     pod.run(&namespace);
@@ -135,9 +135,9 @@ fn the_files_of_a_vault_that_is_made_anew_without_the_right_to_them_go() {
     };
     let rules = |account: &str| json!([{"serviceAccounts": [account]}]);
     let control = empty("control").spec("access", rules("default"));
-    let _ = control.apply(&namespace).expect_success();
+    control.store(&namespace);
     let anew = empty("anew").spec("access", rules("somebody-else"));
-    let _ = anew.apply(&namespace).expect_success();
+    anew.store(&namespace);
     wait_files(
         &namespace,
         "app",

@@ -6,10 +6,7 @@ use serde_json::json;
 #[test]
 fn a_pod_starts_without_an_optional_vault_and_gets_its_files_when_it_is_there() {
     let namespace = Namespace::create("optional");
-    let _ = Vault::named("app")
-        .text("own", "o-1")
-        .apply(&namespace)
-        .expect_success();
+    Vault::named("app").text("own", "o-1").store(&namespace);
     let pod = Pod::mounting("app", "[{vault: app}, {vault: extra, optional: true}]");
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "own"), "o-1");
@@ -21,10 +18,10 @@ fn a_pod_starts_without_an_optional_vault_and_gets_its_files_when_it_is_there() 
     let missing = format!("vault {}/extra does not exist", namespace.name());
     control.wait_refused(&namespace, &missing);
     let extra = Vault::named("extra").text("more", "m-1");
-    let _ = extra.apply(&namespace).expect_success();
+    extra.store(&namespace);
     pod.wait_content(&namespace, "more", "m-1");
     control.wait_ready(&namespace);
-    let _ = extra.text("more", "m-2").apply(&namespace).expect_success();
+    extra.text("more", "m-2").store(&namespace);
     pod.wait_content(&namespace, "more", "m-2");
 }
 
@@ -36,7 +33,7 @@ fn a_volume_of_nothing_but_a_missing_optional_vault_is_empty() {
     let files = namespace.sh("app", "find -L /run/secrets -type f -not -path '*/..*'");
     assert_eq!(files.expect_success(), "");
     let extra = Vault::named("extra").text("more", "m-1");
-    let _ = extra.apply(&namespace).expect_success();
+    extra.store(&namespace);
     pod.wait_content(&namespace, "more", "m-1");
 }
 
@@ -44,10 +41,7 @@ fn a_volume_of_nothing_but_a_missing_optional_vault_is_empty() {
 #[test]
 fn an_optional_vault_makes_no_item_optional() {
     let namespace = Namespace::create("optional-item");
-    let _ = Vault::named("app")
-        .text("own", "o-1")
-        .apply(&namespace)
-        .expect_success();
+    Vault::named("app").text("own", "o-1").store(&namespace);
     let vaults = "[{vault: app}, {vault: extra, optional: true}]";
     let pod = Pod::mounting("app", vaults).attribute("items", "own, password");
     pod.create(&namespace);
@@ -57,7 +51,7 @@ fn an_optional_vault_makes_no_item_optional() {
         .attribute("items", items)
         .run(&namespace);
     let extra = Vault::named("extra").text("password", "p-1");
-    let _ = extra.apply(&namespace).expect_success();
+    extra.store(&namespace);
     pod.wait_ready(&namespace);
     assert_eq!(pod.read(&namespace, "password"), "p-1");
 }
@@ -67,10 +61,7 @@ fn an_optional_vault_of_another_namespace_is_told_alike_whether_it_is_there_or_n
     let [home, palace] = ["optional-home", "optional-palace"].map(Namespace::create);
     let treasure = Vault::named("treasure").text("gold", "g");
     let _ = treasure.apply(&palace).expect_success();
-    let _ = Vault::named("app")
-        .text("own", "o-1")
-        .apply(&home)
-        .expect_success();
+    Vault::named("app").text("own", "o-1").store(&home);
     let pod = |name: &str| {
         let other = format!("{{vault: {}/{name}, optional: true}}", palace.name());
         Pod::mounting(name, &format!("[{{vault: app}}, {other}]"))

@@ -74,7 +74,7 @@ fn wait_consumers(namespace: &Namespace, count: u32) {
 
 pub(crate) fn each_kind_of_workload_rolls_once_for_several_quick_edits() {
     let namespace = Namespace::create("restart");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let kinds = [
         ("Deployment", "web"),
         ("StatefulSet", "db"),
@@ -120,7 +120,7 @@ pub(crate) fn each_kind_of_workload_rolls_once_for_several_quick_edits() {
     }
     // What is no content is no reason.
     let described = vault("t-4").spec("description", json!("words"));
-    let _ = described.apply(&namespace).expect_success();
+    described.store(&namespace);
     thread::sleep(Duration::from_secs(15));
     for object in &objects {
         assert_eq!(
@@ -134,11 +134,11 @@ pub(crate) fn each_kind_of_workload_rolls_once_for_several_quick_edits() {
 #[test]
 fn without_restart_enabled_nothing_is_written_and_an_event_says_so() {
     let namespace = Namespace::create("restart-off");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     create(&namespace, &workload("Deployment", "web"));
     wait_rolled_out(&namespace, "deployment/web");
     wait_consumers(&namespace, 2);
-    let _ = vault("t-2").apply(&namespace).expect_success();
+    vault("t-2").store(&namespace);
     let pod = namespace.kubectl(&["get", "pods", "-l", "app=web", "-o", "name"]);
     let pod = pod.expect_success();
     let pod = pod
@@ -163,7 +163,7 @@ fn without_restart_enabled_nothing_is_written_and_an_event_says_so() {
 
 pub(crate) fn what_cannot_be_restarted_is_left_alone_and_told_so() {
     let namespace = Namespace::create("restart-not");
-    let _ = vault("t-1").apply(&namespace).expect_success();
+    vault("t-1").store(&namespace);
     let mut paused = workload("Deployment", "paused");
     create(&namespace, &paused);
     wait_rolled_out(&namespace, "deployment/paused");
@@ -180,7 +180,7 @@ pub(crate) fn what_cannot_be_restarted_is_left_alone_and_told_so() {
     wait_consumers(&namespace, 5);
     let before = ["deployment/paused", "daemonset/on-delete"]
         .map(|object| namespace.get(object)["metadata"]["generation"].clone());
-    let _ = vault("t-2").apply(&namespace).expect_success();
+    vault("t-2").store(&namespace);
     for (name, says) in [
         ("paused", "is paused"),
         ("on-delete", "OnDelete"),

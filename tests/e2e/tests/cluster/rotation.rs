@@ -137,7 +137,7 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
             .text("token", &value(turn))
             .text("other", VALUE)
     };
-    let _ = edited(0).apply(&namespace).expect_success();
+    edited(0).store(&namespace);
     let rotations = 4;
     let edits = AtomicUsize::new(0);
     let turns = thread::scope(|scope| {
@@ -157,7 +157,7 @@ fn edits_in_the_middle_of_rotations_and_rotations_in_the_middle_of_edits_lose_no
         while !rotating.is_finished() {
             turn += 1;
             if turn % 2 == 0 {
-                let _ = edited(turn).apply(&namespace).expect_success();
+                edited(turn).store(&namespace);
             } else {
                 let _ = edited(turn).replace(&namespace).expect_success();
             }
@@ -187,7 +187,7 @@ fn a_data_key_gets_no_older_than_it_may_and_pods_do_not_notice() {
     let namespace = Namespace::create("rotation-rekey");
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = vault(&provider);
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pods = Untouched::start(&namespace);
     let first = vault.stored(&namespace)["spec"]["dataKey"].clone();
     let patch = |after: &Value| {

@@ -17,7 +17,7 @@ impl Running {
     /// Applies the vault and runs the pod.
     pub(crate) fn start(prefix: &str) -> Self {
         let namespace = Namespace::create(prefix);
-        let _ = vault("t-1").apply(&namespace).expect_success();
+        vault("t-1").store(&namespace);
         let pod = Pod::mounting("app", "app").that_ends_in_order();
         pod.run(&namespace);
         let volume = NodeVolume::of(&namespace, "app");
@@ -47,7 +47,7 @@ impl Running {
 
     /// Changes the vault, and waits until the pod sees it in the same mount.
     pub(crate) fn assert_the_next_change_arrives(&self) {
-        let _ = vault("t-2").apply(&self.namespace).expect_success();
+        vault("t-2").store(&self.namespace);
         self.pod.wait_content(&self.namespace, "token", "t-2");
         assert_eq!(self.volume.mounts(), self.before.0);
     }

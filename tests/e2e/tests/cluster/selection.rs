@@ -21,7 +21,7 @@ fn a_later_vault_overrides_an_earlier_one_path_by_path() {
         .text("other-name", "own")
         .spec("files", files);
     for vault in [shared, own] {
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
     }
     let pod = Pod::mounting("app", "shared, own");
     pod.run(&namespace);
@@ -43,7 +43,7 @@ fn a_later_vault_overrides_an_earlier_one_path_by_path() {
 #[test]
 fn items_with_commas_take_entries_patterns_and_other_paths() {
     let namespace = Namespace::create("selection-comma");
-    let _ = app().apply(&namespace).expect_success();
+    app().store(&namespace);
     let items = "db/password=db_password, smtp/*, tls/**";
     let pod = Pod::mounting("app", "app").attribute("items", items);
     pod.run(&namespace);
@@ -63,7 +63,7 @@ fn items_with_commas_take_entries_patterns_and_other_paths() {
 #[test]
 fn items_as_a_yaml_list_take_owners_and_modes_and_may_be_optional() {
     let namespace = Namespace::create("selection-yaml");
-    let _ = app().apply(&namespace).expect_success();
+    app().store(&namespace);
     let items = "\
 - {entry: db/password, path: password, uid: 70, gid: 71, mode: '0440'}
 - {entry: smtp/**, mode: '0400'}
@@ -84,13 +84,13 @@ fn items_as_a_yaml_list_take_owners_and_modes_and_may_be_optional() {
 #[test]
 fn a_pod_waits_for_an_entry_that_is_missing_and_starts_when_it_is_there() {
     let namespace = Namespace::create("selection-missing");
-    let _ = app().apply(&namespace).expect_success();
+    app().store(&namespace);
     let pod = Pod::mounting("app", "app").attribute("items", "db/user, smtp/token");
     pod.create(&namespace);
     let event = pod.wait_event(&namespace, "entry db/user is not in vault");
     assert!(event.contains("NotFound"), "{event}");
     let more = app().text("db/user", "shop");
-    let _ = more.apply(&namespace).expect_success();
+    more.store(&namespace);
     pod.wait_ready(&namespace);
     assert_eq!(pod.read(&namespace, "db/user"), "shop");
 }
@@ -102,7 +102,7 @@ fn a_pod_waits_for_a_vault_that_is_missing_and_starts_when_it_is_there() {
     pod.create(&namespace);
     let named = format!("vault {}/app does not exist", namespace.name());
     pod.wait_event(&namespace, &named);
-    let _ = app().apply(&namespace).expect_success();
+    app().store(&namespace);
     pod.wait_ready(&namespace);
     assert_eq!(pod.read(&namespace, "db/password"), "db/password");
 }
@@ -112,7 +112,7 @@ fn the_volumes_own_defaults_override_the_vaults_and_not_those_of_an_entry() {
     let namespace = Namespace::create("selection-defaults");
     let defaults = json!({"uid": 5, "gid": 6, "mode": "0404"});
     let vault = app().spec("fileDefaults", defaults);
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     Pod::mounting("control", "app")
         .attribute("items", "db/password, smtp/token")
         .run(&namespace);
@@ -143,7 +143,7 @@ fn a_group_that_somebody_chose_wins_over_fs_group() {
     let namespace = Namespace::create("selection-group");
     let vault = Vault::named("app").text("free", "f-1").text("own", "o-1");
     let vault = vault.spec("files", json!([{"entry": "own", "gid": 0}]));
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let group = json!({"fsGroup": 2000});
     Pod::mounting("app", "app")
         .with("/spec/securityContext", group.clone())
@@ -165,7 +165,7 @@ fn a_group_that_somebody_chose_wins_over_fs_group() {
 #[test]
 fn a_misspelt_attribute_is_refused_and_the_right_one_is_named() {
     let namespace = Namespace::create("selection-typo");
-    let _ = app().apply(&namespace).expect_success();
+    app().store(&namespace);
     let pod = Pod::mounting("typo", "app").attribute("item", "smtp/token");
     pod.create(&namespace);
     pod.wait_event(&namespace, "did you mean items?");

@@ -27,10 +27,7 @@ fn all_pods_of_a_vault_cost_one_decrypt_for_each_replica_that_serves_them() {
     let namespace = Namespace::create("transit-count");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();
-    let _ = vault(&provider)
-        .text("other", VALUE)
-        .apply(&namespace)
-        .expect_success();
+    vault(&provider).text("other", VALUE).store(&namespace);
     let deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -81,8 +78,8 @@ fn with_the_server_down_cached_vaults_go_on_and_others_wait_and_say_why() {
     forgetful["cacheFor"] = json!("1s");
     let forgetful = KeyProvider::transit(&format!("{}-1s", namespace.name()), &forgetful).ready();
     let waiting = vault(&forgetful).renamed("waiting");
-    let _ = vault(&cached).apply(&namespace).expect_success();
-    let _ = waiting.apply(&namespace).expect_success();
+    vault(&cached).store(&namespace);
+    waiting.store(&namespace);
     let before = waiting.wait_ready(&namespace);
     // The agent of a node keeps to one replica, which has opened the data key from now on.
     let pod = |name: &str, vaults: &str| Pod::mounting(name, vaults).on("node-a");
@@ -142,7 +139,7 @@ fn a_token_that_was_taken_away_is_made_anew_by_another_login() {
     let namespace = Namespace::create("transit-login");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();
-    let _ = vault(&provider).apply(&namespace).expect_success();
+    vault(&provider).store(&namespace);
     let role = format!("auth/kubernetes/login role {}", key.name());
     // Every token of this role, of all replicas, by their accessors.
     let revoke = format!(
@@ -168,7 +165,7 @@ fn the_status_of_a_transit_provider_says_what_is_known_of_it() {
     let namespace = Namespace::create("transit-status");
     let key = Bao::shared().key(namespace.name());
     let provider = KeyProvider::transit(namespace.name(), &key.transit()).ready();
-    let _ = vault(&provider).apply(&namespace).expect_success();
+    vault(&provider).store(&namespace);
     let status = eventually("the provider counts its vault", || {
         let status = provider.stored()["status"].clone();
         if status["vaults"] == 1 {

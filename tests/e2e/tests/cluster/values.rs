@@ -11,7 +11,7 @@ fn every_text_arrives_byte_for_byte() {
     for (entry, value) in TEXTS {
         vault = vault.text(entry, value);
     }
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     for (entry, value) in TEXTS {
@@ -38,7 +38,7 @@ fn every_byte_arrives() {
         "public",
         BASE64_STANDARD.encode(&every).into(),
     );
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     for (entry, value) in values {
@@ -87,7 +87,7 @@ fn five_hundred_entries_are_five_hundred_files() {
     for (entry, value) in &entries {
         vault = vault.text(entry, value);
     }
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     let script = "cd /run/secrets/..data && find . -type f | sort | \

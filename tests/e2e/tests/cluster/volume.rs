@@ -174,7 +174,7 @@ fn the_pods_own_token_fits_into_the_volume() {
 fn one_file_can_be_mounted_by_its_sub_path() {
     let namespace = Namespace::create("volume-subpath");
     let vault = Vault::named("app").text("db/password", "p-1");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let file = json!([{
         "name": "secrets",
         "mountPath": "/etc/app/password",
@@ -236,7 +236,7 @@ fn app(namespace: &Namespace) {
         .text("group", "g-1")
         .text("other", "x-1")
         .spec("files", files);
-    let _ = vault.apply(namespace).expect_success();
+    vault.store(namespace);
 }
 
 /// Each file as `name uid:gid mode content`; in place of the content `denied` if it may not be read.

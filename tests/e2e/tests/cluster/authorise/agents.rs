@@ -37,7 +37,7 @@ impl Home {
     fn create(prefix: &str) -> Self {
         let namespace = Namespace::create(prefix);
         let vault = Vault::named("app").text("password", "hunter2");
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
         let scene = Scene::new();
         let pod = Bystander::create(&namespace, "web", "web");
         let control = scene.asks(&pod, "app", "");

@@ -33,7 +33,7 @@ fn a_refused_pods_first_event_says_why_and_the_pod_starts_by_itself_once_it_may(
         json!([{"serviceAccounts": ["web"], "podSelector": {"matchLabels": {"app": "shop"}}}]);
     let vault = Vault::named("app").text("password", "hunter2");
     let closed = vault.clone().spec("access", rules);
-    let _ = closed.apply(&namespace).expect_success();
+    closed.store(&namespace);
     let allowed = Pod::mounting("allowed", "app").service_account("web");
     let allowed = allowed.label("app", "shop");
     allowed.create(&namespace);
@@ -55,7 +55,7 @@ fn a_refused_pods_first_event_says_why_and_the_pod_starts_by_itself_once_it_may(
     allowed.wait_ready(&namespace);
     assert_eq!(failed_mounts(&namespace, &allowed), Vec::<String>::new());
 
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     refused.wait_ready(&namespace);
     assert_eq!(refused.read(&namespace, "password"), "hunter2");
 }
@@ -98,10 +98,7 @@ fn a_token_written_into_the_volumes_attributes_is_refused() {
     account(&namespace, "nobody");
     let rules = json!([{"serviceAccounts": ["web"]}]);
     let vault = Vault::named("app").text("password", "hunter2");
-    let _ = vault
-        .spec("access", rules)
-        .apply(&namespace)
-        .expect_success();
+    vault.spec("access", rules).store(&namespace);
     let web = Bystander::create(&namespace, "bystander", "web");
     let stolen = json!({
         secretvault_delivery::POD_AUDIENCE: {

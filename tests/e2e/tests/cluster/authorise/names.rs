@@ -18,7 +18,7 @@ const ONE: &[&str] = &["password"];
 fn no_spelling_of_a_vaults_name_reaches_another_namespace() {
     let [home, palace] = ["names", "names-palace"].map(Namespace::create);
     let vault = Vault::named("app").text("password", "hunter2");
-    let _ = vault.apply(&home).expect_success();
+    vault.store(&home);
     let treasure = vault.renamed("treasure");
     let _ = treasure.apply(&palace).expect_success();
     let scene = Scene::new();
@@ -73,7 +73,7 @@ fn no_spelling_of_a_vaults_name_reaches_another_namespace() {
 fn no_spelling_of_an_item_leaves_its_vault_or_the_volume() {
     let home = Namespace::create("items");
     let vault = Vault::named("app").text("password", "hunter2");
-    let _ = vault.apply(&home).expect_success();
+    vault.store(&home);
     let scene = Scene::new();
     let web = Bystander::create(&home, "web", "web");
     let control = scene.asks(&web, "app", "password=db/password");

@@ -59,7 +59,7 @@ fn a_namespace_has_what_its_labels_allow_as_long_as_it_has_them() {
         .text("db/password", "hunter2")
         .text("smtp/token", "t-1")
         .spec("access", rules);
-    let _ = vault.apply(&home).expect_success();
+    vault.store(&home);
     let scene = Scene::new();
     let owner = Bystander::create(&home, "owner", "owner");
     let treasure = Treasure::of(&scene.operator, &scene.asks(&owner, "app", ""));
@@ -115,7 +115,7 @@ fn files_go_from_a_running_pod_when_its_namespace_loses_the_label() {
         .text("kept", "k-1")
         .text("lost", "l-1")
         .spec("access", rules);
-    let _ = vault.apply(&home).expect_success();
+    vault.store(&home);
     let pod = Pod::mounting("app", &format!("{}/app", home.name()));
     pod.run(&guest);
     assert_eq!(pod.read(&guest, "lost"), "l-1");

@@ -37,7 +37,7 @@ fn the_operator_may_change_how_a_vault_is_sealed_and_nothing_else_of_it() {
         .text("other", VALUE)
         .public("host", "db")
         .label("team", "shop");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let stored = vault.stored(&namespace);
     let spec = |field: &str, value: Value| json!({"spec": {field: value}});
     let other = stored["spec"]["data"]["other"].clone();

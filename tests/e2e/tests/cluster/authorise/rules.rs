@@ -45,7 +45,7 @@ fn vault(guests: &Namespace) -> Vault {
 fn a_pod_gets_what_a_rule_allows_it_and_nothing_else() {
     let [home, guests, strangers] =
         ["rules", "rules-guest", "rules-stranger"].map(Namespace::create);
-    let _ = vault(&guests).apply(&home).expect_success();
+    vault(&guests).store(&home);
     let scene = Scene::new();
     let owner = Bystander::create(&home, "owner", "owner");
     let treasure = Treasure::of(&scene.operator, &scene.asks(&owner, "app", ""));
@@ -120,7 +120,7 @@ fn a_pod_gets_what_a_rule_allows_it_and_nothing_else() {
 fn a_vault_without_rules_is_for_its_own_namespace() {
     let [home, strangers] = ["open", "open-stranger"].map(Namespace::create);
     let vault = Vault::named("app").text("password", "hunter2");
-    let _ = vault.apply(&home).expect_success();
+    vault.store(&home);
     let scene = Scene::new();
     let own = Bystander::create(&home, "web", "web");
     let control = scene.asks(&own, &format!("{}/app", home.name()), "");
@@ -142,12 +142,12 @@ fn a_vault_without_rules_is_for_its_own_namespace() {
 fn one_forbidden_vault_of_two_releases_nothing_of_the_other() {
     let home = Namespace::create("two");
     let app = Vault::named("app").text("password", "hunter2");
-    let _ = app.apply(&home).expect_success();
+    app.store(&home);
     let rules = json!([{"serviceAccounts": ["owner"]}]);
     let closed = Vault::named("closed")
         .text("gold", "g")
         .spec("access", rules);
-    let _ = closed.apply(&home).expect_success();
+    closed.store(&home);
     let scene = Scene::new();
     let owner = Bystander::create(&home, "owner", "owner");
     let control = scene.asks(&owner, "app, closed", "");
@@ -175,7 +175,7 @@ fn missing_and_forbidden_in_another_namespace_are_refused_in_the_same_words() {
     let _ = treasure.apply(&palace).expect_success();
     let rules = json!([{"serviceAccounts": ["owner"]}]);
     let closed = treasure.clone().renamed("closed").spec("access", rules);
-    let _ = closed.apply(&home).expect_success();
+    closed.store(&home);
     let scene = Scene::new();
     let web = Bystander::create(&home, "web", "web");
     let words = |vault: &str, items: &str| {

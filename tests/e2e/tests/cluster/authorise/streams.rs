@@ -35,7 +35,7 @@ impl Home {
     fn create(prefix: &str) -> Self {
         let namespace = Namespace::create(prefix);
         let vault = Vault::named("app").text("password", "hunter2");
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
         let scene = Scene::new();
         let near = Bystander::create(&namespace, "near", "web");
         let mut far = bystander("far", "web");
@@ -56,7 +56,7 @@ impl Home {
     /// The vault gets another value.
     fn change(&self, value: &str) {
         let vault = self.vault.clone().text("password", value);
-        let _ = vault.apply(&self.namespace).expect_success();
+        vault.store(&self.namespace);
     }
 }
 
@@ -194,7 +194,7 @@ fn a_handle_releases_nothing_and_outlives_no_right() {
     stream.subscribe([(near.handle.as_slice(), near.generation)]);
     let access = json!([{"serviceAccounts": ["nobody"]}]);
     let closed = home.vault.clone().spec("access", access);
-    let _ = closed.apply(&home.namespace).expect_success();
+    closed.store(&home.namespace);
     // It is told to ask again, once, and asking is refused.
     assert_eq!(stream.next(), [(near.handle.clone(), near.generation + 1)]);
     let pod = Bystander(home.namespace.get("pod/near"));

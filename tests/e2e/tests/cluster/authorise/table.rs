@@ -213,7 +213,7 @@ mod proof {
     fn attack(granted: bool, refusal: &Refusal) {
         let namespace = Namespace::create("proof");
         let vault = Vault::named("app").text("password", "hunter2");
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
         let scene = Scene::new();
         let pod = Bystander::create(&namespace, "web", "web");
         let control = scene.asks(&pod, "app", "");

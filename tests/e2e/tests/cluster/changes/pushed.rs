@@ -16,7 +16,7 @@ struct Alone {
 impl Alone {
     fn start(prefix: &str, vault: &Vault, pod: &Pod) -> Self {
         let namespace = Namespace::create(prefix);
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
         pod.run(&namespace);
         Self::stop_kubelet(namespace)
     }
@@ -139,7 +139,7 @@ fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted() {
 #[ignore = "it needs the cluster for itself"]
 fn the_death_of_either_replica_leaves_no_volume_stale() {
     let namespace = Namespace::create("changes-replica");
-    let _ = app("t-0").apply(&namespace).expect_success();
+    app("t-0").store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     // One of the two holds the stream of the pod's node.

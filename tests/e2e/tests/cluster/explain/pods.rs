@@ -26,7 +26,7 @@ impl Scene {
         for vault in scene.own_vaults() {
             let _ = vault.apply(&scene.own).expect_success();
         }
-        let _ = scene.shared().apply(&scene.other).expect_success();
+        scene.shared().store(&scene.other);
         scene
     }
 
@@ -252,7 +252,7 @@ fn a_right_on_a_namespaces_labels_is_explained_as_it_is_decided() {
         Vault::named(team).text("x", "1").spec("access", rule)
     };
     for team in ["shop", "bank"] {
-        let _ = selecting(team).apply(&scene.other).expect_success();
+        selecting(team).store(&scene.other);
         let vaults = format!("{}/{team}", scene.other.name());
         Pod::mounting(team, &vaults).create(&scene.own);
     }
@@ -274,7 +274,7 @@ fn a_vault_without_its_key_is_denied_but_for_what_is_public() {
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = Vault::named("app").text("a", "1").public("b", "2");
     let vault = vault.spec("keyProvider", json!(namespace.name()));
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let _ = vault.wait_ready(&namespace);
     Pod::mounting("secret", "app").run(&namespace);
     let public = Pod::mounting("public", "app").attribute("items", "b");
@@ -294,7 +294,7 @@ fn a_vault_without_its_key_is_denied_but_for_what_is_public() {
 fn a_pod_that_has_ended_is_given_nothing() {
     let namespace = Namespace::create("explain-ended");
     let vault = Vault::named("app").text("a", "1");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = Pod::mounting("app", "app")
         .with("/spec/restartPolicy", json!("Never"))
         .with("/spec/containers/0/command", json!(["true"]));

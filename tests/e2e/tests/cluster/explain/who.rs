@@ -25,7 +25,7 @@ fn scene(name: &str) -> Namespace {
                 {"serviceAccounts": ["batch"], "entries": ["smtp/**"]},
             ]),
         );
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     namespace
 }
 

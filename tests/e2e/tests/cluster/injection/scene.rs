@@ -14,7 +14,7 @@ impl Scene {
         let vault = Vault::named("app")
             .text("db/password", PASSWORD)
             .text("smtp/token", "t-1");
-        let _ = vault.apply(&namespace).expect_success();
+        vault.store(&namespace);
         Self { namespace }
     }
 

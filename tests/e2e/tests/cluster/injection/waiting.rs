@@ -27,7 +27,7 @@ fn a_pod_whose_vault_is_not_there_waits_says_so_and_starts_when_it_comes() {
         }
     });
     let later = Vault::named("later").text("pw", PASSWORD);
-    let _ = later.apply(&scene.namespace).expect_success();
+    later.store(&scene.namespace);
     scene.wait_logs(&["web"], LOGGED);
 }
 
@@ -54,7 +54,7 @@ fn a_vault_and_its_pod_can_be_applied_at_once() {
 fn an_empty_vault_is_an_empty_directory_and_a_warning() {
     let scene = Scene::new("injection-empty");
     let empty = Vault::named("empty");
-    let _ = empty.apply(&scene.namespace).expect_success();
+    empty.store(&scene.namespace);
     empty.wait_condition(&scene.namespace, "True");
     let container = json!({
         "name": "app",

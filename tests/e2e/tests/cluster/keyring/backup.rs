@@ -11,7 +11,7 @@ fn a_backup_from_before_a_rotation_is_told_and_left_alone_and_with_a_later_one_e
     let provider = KeyProvider::local(namespace.name()).ready();
     let vault = Vault::named("app").text("token", VALUE);
     let vault = vault.spec("keyProvider", json!(provider.name()));
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let running = Pod::mounting("running", "app");
     running.run(&namespace);
     let early = provider.keyring();

@@ -56,14 +56,14 @@ fn a_namespace_names_the_provider_of_its_vaults() {
     let annotate = ["annotate", "namespace", namespace.name(), &annotation];
     let _ = kubectl(&annotate).expect_success();
     let vault = Vault::named("app").text("token", VALUE);
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     assert_eq!(provider_of(&namespace), provider.name());
     assert_eq!(namespace.field("sv/app", "{.spec.keyProvider}"), "");
     // A vault's own choice counts more.
     let own = vault.clone().spec("keyProvider", json!("default"));
-    let _ = own.apply(&namespace).expect_success();
+    own.store(&namespace);
     assert_eq!(provider_of(&namespace), "default");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     eventually("the vault is back", || match provider_of(&namespace) {
         same if same == provider.name() => Ok(()),
         other => Err(other),

@@ -55,7 +55,7 @@ impl Untouched {
     /// The control: a changed value arrives, and is a reason to restart.
     pub(crate) fn assert_a_change_is_seen(&self, namespace: &Namespace, vault: &Vault) {
         let changed = vault.clone().text("token", "another");
-        let _ = changed.apply(namespace).expect_success();
+        changed.store(namespace);
         self.pod.wait_content(namespace, "token", "another");
         assert_ne!(look(namespace), self.before);
         eventually("somebody wants a restart", || {

@@ -12,12 +12,9 @@ fn a_prefix_is_before_all_paths_of_its_vault() {
     let shared = Vault::named("shared")
         .text("both", "shared")
         .text("token", "t-1");
-    let _ = shared
-        .spec("files", files)
-        .apply(&namespace)
-        .expect_success();
+    shared.spec("files", files).store(&namespace);
     let own = Vault::named("own").text("both", "own");
-    let _ = own.apply(&namespace).expect_success();
+    own.store(&namespace);
     let vaults = "[{vault: shared, prefix: of/shared}, {vault: own}]";
     Pod::mounting("whole", vaults).run(&namespace);
     assert_eq!(
@@ -45,24 +42,18 @@ fn a_prefix_is_before_all_paths_of_its_vault() {
 fn a_change_reaches_a_file_below_a_prefix() {
     let namespace = Namespace::create("prefix-change");
     let vault = Vault::named("app").text("password", "hunter2");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = Pod::mounting("app", "[{vault: app, prefix: of/app}]");
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "of/app/password"), "hunter2");
-    let _ = vault
-        .text("password", "hunter3")
-        .apply(&namespace)
-        .expect_success();
+    vault.text("password", "hunter3").store(&namespace);
     pod.wait_content(&namespace, "of/app/password", "hunter3");
 }
 
 #[test]
 fn a_prefix_that_would_leave_the_volume_or_make_a_path_too_long_is_refused() {
     let namespace = Namespace::create("prefix-refused");
-    let _ = Vault::named("app")
-        .text("password", "p")
-        .apply(&namespace)
-        .expect_success();
+    Vault::named("app").text("password", "p").store(&namespace);
     let long = "x".repeat(245);
     let cases = [
         (

@@ -12,9 +12,9 @@ fn overridden_files_are_named_in_one_event_of_the_pod_and_hold_no_value() {
             .text("smtp/token", "canary-of-told")
             .public("zone", "z")
     };
-    let _ = vault("shared").apply(&namespace).expect_success();
+    vault("shared").store(&namespace);
     let own = vault("own").without("publicData", "zone");
-    let _ = own.apply(&namespace).expect_success();
+    own.store(&namespace);
     let pod = Pod::mounting("app", "shared, own");
     pod.run(&namespace);
     Pod::mounting("control", "own").run(&namespace);
@@ -30,7 +30,7 @@ fn overridden_files_are_named_in_one_event_of_the_pod_and_hold_no_value() {
     assert_eq!(event["regarding"]["uid"], json!(uid));
     // A change is granted to the running pod, and kubelet publishes again: neither tells it anew.
     let changed = vault("shared").text("changed", "c");
-    let _ = changed.apply(&namespace).expect_success();
+    changed.store(&namespace);
     pod.wait_content(&namespace, "changed", "c");
     assert_eq!(told(&namespace, &pod).len(), 1);
     let control = Pod::mounting("control", "own");
@@ -41,7 +41,7 @@ fn overridden_files_are_named_in_one_event_of_the_pod_and_hold_no_value() {
 #[test]
 fn an_empty_vault_is_an_empty_directory_and_a_warning() {
     let namespace = Namespace::create("told-empty");
-    let _ = Vault::named("app").apply(&namespace).expect_success();
+    Vault::named("app").store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     let event = wait_told(&namespace, &pod, "SecretsMissing");
@@ -61,14 +61,12 @@ fn a_withdrawn_right_is_told_with_the_paths_that_go() {
             .text("taken/away", "t");
         vault.spec("access", json!([{"entries": entries}]))
     };
-    let _ = only(&["kept", "taken/**"])
-        .apply(&namespace)
-        .expect_success();
+    only(&["kept", "taken/**"]).store(&namespace);
     let pod = Pod::mounting("app", "app");
     pod.run(&namespace);
     assert_eq!(pod.read(&namespace, "taken/away"), "t");
     assert_eq!(told(&namespace, &pod), Vec::<Value>::new());
-    let _ = only(&["kept"]).apply(&namespace).expect_success();
+    only(&["kept"]).store(&namespace);
     let event = wait_told(&namespace, &pod, "SecretsWithdrawn");
     assert_eq!(event["type"], "Warning");
     let note = event["note"].as_str().unwrap();

@@ -17,7 +17,7 @@ fn path_variables_are_the_pods_own() {
         .text("node-a/of-node", "node")
         .text("blue/of-label", "label")
         .text("red/of-label", "another's");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let items = "\
 - {entry: ${pod.name}/of-name, path: name}
 - {entry: ${pod.namespace}/of-namespace, path: namespace}
@@ -48,7 +48,7 @@ fn path_variables_are_the_pods_own() {
 fn a_variable_that_has_no_value_or_one_that_chooses_more_is_refused() {
     let namespace = Namespace::create("variables-refused");
     let vault = Vault::named("app").text("teams/blue/token", "t-1");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let pod = |name: &str, items: &str| Pod::mounting(name, "app").attribute("items", items);
     let label = |name: &str| pod(name, "teams/${pod.labels['team']}/token");
     let cases = [
@@ -92,7 +92,7 @@ fn a_variable_gives_no_right() {
     let access = serde_json::json!([{"entries": ["teams/blue/**"]}]);
     let vault = Vault::named("app").text("teams/blue/token", "t-1");
     let vault = vault.text("teams/red/token", "t-2").spec("access", access);
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let team = |team: &str| {
         let pod = Pod::mounting(team, "app").label("team", team);
         pod.attribute("items", "teams/${pod.labels['team']}/token=token")

@@ -25,7 +25,7 @@ impl Scene {
     #[must_use]
     pub(crate) fn create() -> Self {
         let [home, palace] = ["stolen", "stolen-palace"].map(Namespace::create);
-        let _ = vault().apply(&home).expect_success();
+        vault().store(&home);
         let gold = Vault::named("gold").text("gold", "hunter2-gold");
         let _ = gold.apply(&palace).expect_success();
         for (namespace, account) in [(&home, "near"), (&home, "far"), (&palace, "king")] {

@@ -58,7 +58,7 @@ const REFUSED: &str =
 fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
     let namespace = Namespace::create("audit-full");
     let vault = Vault::named("app").text("a", "1");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let _small = Small::new("refuse");
     let pod = Pod::mounting("before", "app");
     pod.run(&namespace);
@@ -72,7 +72,7 @@ fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
     // Who has files keeps them.
     assert_eq!(pod.read(&namespace, "a"), "1");
     Small::empty();
-    let _ = other.apply(&namespace).expect_success();
+    other.store(&namespace);
     late.wait_ready(&namespace);
     let log = lost(&namespace);
     assert!(
@@ -87,14 +87,10 @@ fn where_the_operator_is_set_so_it_goes_on_and_the_log_says_what_it_lacks() {
     let namespace = Namespace::create("audit-release");
     let vault = Vault::named("app").text("a", "1");
     let _small = Small::new("release");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     Small::fill();
     let unrecorded = (0..ROOM).map(|number| format!("v{number}")).find(|name| {
-        let _ = vault
-            .clone()
-            .renamed(name)
-            .apply(&namespace)
-            .expect_success();
+        vault.clone().renamed(name).store(&namespace);
         !Small::log().contains(&format!("\"name\":\"{name}\""))
     });
     assert!(unrecorded.is_some(), "the log takes more than fits");

@@ -137,7 +137,7 @@ fn people_whose_rights_are_no_namespaces_own_are_named_too() {
 fn what_is_public_is_reached_by_whoever_may_read_the_vault() {
     let namespace = Namespace::create("who-public");
     let vault = Vault::named("app").text("a", "1").public("host", "2");
-    let _ = vault.apply(&namespace).expect_success();
+    vault.store(&namespace);
     let right = right("get", "secretvaults.secretvault.dev", true);
     grant(&namespace, 0, &right);
     let reader = format!("user user-0-of-{}", namespace.name());

@@ -139,7 +139,7 @@ impl Scene {
             }
         });
         let new = vault.renamed("new-beside-an-old-one");
-        let _ = new.apply(&self.namespace).expect_success();
+        new.store(&self.namespace);
         provider.wait("Ready", "True", "");
     }
 }
