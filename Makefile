@@ -56,11 +56,11 @@ test: ## Everything: check, the volume writer as root, and the real cluster (roo
 	@$(TIMED) "all" tests/all
 
 test-node: ## Tests that need root: the node agent, the volume writer, the launcher, and commands in namespaces, on the real kernel
-	@$(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts --test launcher -- --ignored
+	@RUST_TEST_THREADS=8 $(TIMED) "tests as root" tests/as-root cargo test --workspace --locked --test agent --test volume --test run --test transcripts --test launcher -- --ignored
 
 test-transit: ## The key providers against a real Transit server on this machine: no root, no cluster
 	@$(TIMED) "OpenBao" tests/bao/install >/dev/null
-	@BAO="$$(tests/bao/install)" $(TIMED) "key providers" cargo test --workspace --locked --test providers -- --include-ignored
+	@BAO="$$(tests/bao/install)" RUST_TEST_THREADS=8 $(TIMED) "key providers" cargo test --workspace --locked --test providers -- --include-ignored
 
 test-cluster: cluster ## The tests on the real cluster
 	@$(TIMED) "cluster tests" tests/cluster-tests
