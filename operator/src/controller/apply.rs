@@ -13,11 +13,15 @@ pub(super) fn parameters() -> PatchParams {
     PatchParams::apply(FIELD_MANAGER).force()
 }
 
-/// Writes the status of an object that exists.
+/// Writes the status of an object that exists, and returns it as it is now; none: it is gone.
 ///
 /// # Errors
-/// Fails when the API server refuses. That the object is gone is no failure.
-pub(super) async fn status<K, S>(api: &Api<K>, object: &K, status: &S) -> Result<(), kube::Error>
+/// Fails when the API server refuses.
+pub(super) async fn status<K, S>(
+    api: &Api<K>,
+    object: &K,
+    status: &S,
+) -> Result<Option<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     S: Serialize,
@@ -25,8 +29,8 @@ where
     let name = object.meta().name.as_deref().unwrap_or_default();
     let patch = Patch::Apply(status_patch(object, status));
     match api.patch_status(name, &parameters(), &patch).await {
-        Err(kube::Error::Api(answer)) if answer.code == NOT_FOUND => Ok(()),
-        written => written.map(drop),
+        Err(kube::Error::Api(answer)) if answer.code == NOT_FOUND => Ok(None),
+        written => written.map(Some),
     }
 }
 

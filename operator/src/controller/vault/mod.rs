@@ -82,9 +82,12 @@ impl VaultController {
                 (due, outcome)
             })
             .buffer_unordered(AT_ONCE);
-        while let Some((due, outcome)) = done.next().await {
+        while let Some((mut due, outcome)) = done.next().await {
             self.metrics
                 .reconciled(ControllerName::Vault, outcome.counted);
+            if let Some(written) = outcome.written {
+                due.written(written);
+            }
             let random = getrandom::u32().unwrap_or_default();
             let again = Instant::now() + jittered(outcome.again, random);
             schedule.done(due, again, outcome.state);
@@ -137,11 +140,12 @@ impl VaultController {
                 counted: ReconcileOutcome::Unchanged,
                 again,
                 state,
+                written: None,
             });
         }
         let (namespace, name) = (vault.namespace().unwrap_or_default(), vault.name_any());
         let api: Api<SecretVault> = Api::namespaced(self.client.clone(), &namespace);
-        apply::status(&api, vault, &status).await?;
+        let written = apply::status(&api, vault, &status).await?;
         let keys = DataKeys {
             before: due.before.as_ref(),
             now: vault.spec.data_key.as_ref(),
@@ -154,15 +158,18 @@ impl VaultController {
             counted: ReconcileOutcome::Changed,
             again,
             state,
+            written,
         })
     }
 }
 
-/// How a look at a vault ended, what was seen, and when to look again without a reason.
+/// How a look at a vault ended, what was seen, when to look again without a reason, and the vault with
+/// the status that was written.
 struct Outcome {
     counted: ReconcileOutcome,
     again: Duration,
     state: Option<VaultState>,
+    written: Option<SecretVault>,
 }
 
 impl Outcome {
@@ -170,6 +177,7 @@ impl Outcome {
         counted: ReconcileOutcome::Failed,
         again: FAILED,
         state: None,
+        written: None,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::ResourceExt;
 use secretvault_crds::{DataKey, SecretVault};
@@ -20,6 +21,7 @@ type Key = (Option<String>, String);
 
 #[derive(Debug)]
 struct Look {
+    at: Instant,
     version: Option<String>,
     stand: Option<Stand>,
     usage: Option<Arc<Usage>>,
@@ -53,6 +55,7 @@ impl Schedule {
     /// Notes that the vault was looked at as it is, and what was seen.
     pub(super) fn done(&mut self, due: Due, again: Instant, state: Option<VaultState>) {
         let look = Look {
+            at: Instant::now(),
             version: due.vault.resource_version(),
             stand: due.stand,
             usage: due.usage,
@@ -74,7 +77,8 @@ impl Schedule {
         self.looked_at.values().filter_map(|look| look.state)
     }
 
-    /// Whether it is the vault's turn. Who uses it is a reason once it is settled, and how it stands
+    /// Whether it is the vault's turn. Not before the watch has brought the status that was written, or
+    /// it would look as if there were none. Who uses it is a reason once it is settled, and how it stands
     /// to its key once that lasts.
     pub(super) fn is_due(
         &self,
@@ -84,6 +88,9 @@ impl Schedule {
         now: Instant,
     ) -> bool {
         self.looked_at.get(&key(vault)).is_none_or(|look| {
+            if look.is_newer_than(vault, now) {
+                return false;
+            }
             let others = usage.is_some() && look.usage.as_ref() != usage;
             let stands = stand.is_some() && look.stand.as_ref() != stand;
             let late = look.forgotten || now >= look.again;
@@ -92,14 +99,29 @@ impl Schedule {
     }
 }
 
+impl Look {
+    /// Whether the vault is one of before. For a while only: where a backup of etcd was put back, versions
+    /// begin anew.
+    fn is_newer_than(&self, vault: &SecretVault, now: Instant) -> bool {
+        let newer = number(self.version.as_deref()) > number(vault.resource_version().as_deref());
+        newer && now - self.at < CATCHING_UP
+    }
+}
+
+/// Versions of one kind can be compared as numbers (KEP-5504).
+fn number(version: Option<&str>) -> Option<u64> {
+    version.and_then(|version| version.parse().ok())
+}
+
 fn key(vault: &SecretVault) -> Key {
     (vault.namespace(), vault.name_any())
 }
 
+/// How long the watch may be behind what was written.
+const CATCHING_UP: Duration = Duration::from_secs(30);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use secretvault_crds::SecretVaultSpec;
 
     use super::*;
@@ -130,6 +152,40 @@ mod tests {
         assert!(!schedule.is_due(&vault("1"), None, None, now));
         assert!(schedule.is_due(&vault("2"), None, None, now));
         assert!(schedule.is_due(&vault("1"), None, None, now + HOUR));
+    }
+
+    #[test]
+    fn a_vault_whose_status_was_written_has_no_turn_before_the_watch_brings_it() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        let mut due = look("8");
+        due.written(vault("12"));
+        schedule.done(due, now + HOUR, None);
+        let used = Arc::new(Usage::default());
+        for (version, later, is_due) in [
+            ("8", 0, false),
+            ("9", 0, false),
+            ("12", 0, false),
+            ("13", 0, true),
+            // The watch does not come that late: versions began anew.
+            ("9", 60, true),
+        ] {
+            let now = now + Duration::from_secs(later);
+            let found = schedule.is_due(&vault(version), None, None, now);
+            assert_eq!(found, is_due, "{version} after {later} s");
+        }
+        assert!(!schedule.is_due(&vault("9"), Some(&used), None, now));
+        assert!(schedule.is_due(&vault("12"), Some(&used), None, now));
+    }
+
+    #[test]
+    fn what_somebody_else_changed_meanwhile_was_not_looked_at() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        let mut due = look("8");
+        let mut written = vault("12");
+        written.metadata.labels = Some([("team".to_owned(), "shop".to_owned())].into());
+        due.written(written);
+        schedule.done(due, now + HOUR, None);
+        assert!(schedule.is_due(&vault("12"), None, None, now));
     }
 
     #[test]

@@ -48,6 +48,21 @@ pub(super) struct Due {
     pub(super) before: Option<DataKey>,
 }
 
+impl Due {
+    /// Notes what the API server answered to the new status. If nothing else is new in it, it is what
+    /// was looked at.
+    pub(super) fn written(&mut self, written: SecretVault) {
+        let (before, now) = (&self.vault.metadata, &written.metadata);
+        let same = (&before.uid, before.generation, &before.labels)
+            == (&now.uid, now.generation, &now.labels)
+            && before.annotations == now.annotations
+            && before.deletion_timestamp == now.deletion_timestamp;
+        if same && now.resource_version.is_some() {
+            self.vault = Arc::new(written);
+        }
+    }
+}
+
 /// What a provider can do: its scope and its keys, or what is wrong with it.
 type Keys = Result<Can, String>;
 
