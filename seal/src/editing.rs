@@ -185,7 +185,7 @@ fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
     spec.get(name).filter(|value| !value.is_null())
 }
 
-const MAPS: [&str; 4] = ["binaryData", "data", "publicBinaryData", "publicData"];
+pub(crate) const MAPS: [&str; 4] = ["binaryData", "data", "publicBinaryData", "publicData"];
 
 /// What is compared entry by entry, or judged in another way.
 const ELSEWHERE: [&str; 8] = [

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use secretvault_crds::DataKey;
 use secretvault_crds::limits::MAX_SEALED_TOTAL;
 use secretvault_envelope::{Dek, Envelope, Plaintext, SealError, VaultBinding};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
 use crate::annotations::{LAST_APPLIED, scrubbed_last_applied};
+use crate::editing::MAPS;
 use crate::entries::{Entry, Sealable, SecretMap};
 use crate::examine::Examined;
 use crate::size::check_object;
@@ -99,6 +100,7 @@ impl Examined<'_> {
         let last_applied = last_applied.as_deref();
         check_object(self.incoming, &self.entries, total, last_applied)?;
         let mut changes = self.metadata_changes(self.data_key(key, &sealed), last_applied)?;
+        changes.extend(self.emptied());
         let sealed = self.entries.iter().zip(sealed);
         changes.extend(sealed.filter_map(|(entry, it)| Some(Change::entry(entry, it?.text))));
         Ok(changes)
@@ -134,6 +136,16 @@ impl Examined<'_> {
             ));
         }
         Ok(changes)
+    }
+
+    /// Maps of nothing, as empty ones. Server-side apply makes null of a map whose last entry went, and a
+    /// manifest does with no more than the map's name; the schema has no null.
+    fn emptied(&self) -> impl Iterator<Item = Change> {
+        let spec = self.incoming.spec;
+        let none = MAPS
+            .into_iter()
+            .filter(|map| spec.get(*map) == Some(&Value::Null));
+        none.map(|map| Change::new(&["spec", map], Value::Object(Map::new())))
     }
 
     /// What takes the entry's place, or `None` where it stays as it is.

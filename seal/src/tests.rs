@@ -147,6 +147,20 @@ fn the_same_manifest_again_gives_the_stored_object_again() {
 }
 
 #[test]
+fn a_map_of_nothing_is_an_empty_one() {
+    let mut object =
+        Object::new(json!({"data": {"a": "1"}, "binaryData": null, "publicData": null}));
+    object.change(seal(None, &object).unwrap());
+    assert_eq!(object.spec["binaryData"], json!({}));
+    assert_eq!(object.spec["publicData"], json!({}));
+    assert_eq!(object.spec.get("publicBinaryData"), None);
+    // And nothing else of the vault needs a key.
+    let mut empty = Object::new(json!({"data": null}));
+    empty.change(seal(None, &empty).unwrap());
+    assert_eq!(empty.spec, json!({"data": {}}));
+}
+
+#[test]
 fn a_changed_value_gets_a_new_envelope_and_the_others_keep_theirs() {
     let stored = Object::new(json!({"data": {"a": "1", "b": "2"}})).stored();
     let mut next = Object::new(json!({"data": {"a": "1", "b": "changed"}}));

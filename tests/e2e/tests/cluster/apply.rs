@@ -179,6 +179,26 @@ fn an_entry_taken_out_of_the_manifest_goes_server_side() {
     assert_only_password_went(&before, &fewer.stored(&namespace));
 }
 
+/// The API server makes null of a map that is left with nothing, which the schema does not have.
+#[test]
+fn the_last_entry_of_a_map_goes_server_side_and_a_map_without_entries_can_be_applied() {
+    let namespace = Namespace::create("apply");
+    let _ = vault().apply_server_side(&namespace).expect_success();
+    let none = vault().spec("publicData", json!({}));
+    for _ in 0..2 {
+        let _ = none.apply_server_side(&namespace).expect_success();
+        assert_eq!(none.stored(&namespace)["spec"]["publicData"], json!({}));
+    }
+    let empty = none
+        .renamed("empty")
+        .manifest()
+        .replace(r#""publicData":{}"#, r#""publicData":null"#);
+    assert!(empty.contains("null"), "{empty}");
+    for how in [&["create", "-f", "-"][..], &["apply", "-f", "-"]] {
+        let _ = namespace.kubectl_with(how, &empty).expect_success();
+    }
+}
+
 fn assert_only_password_went(before: &Value, after: &Value) {
     let mut expected = before["spec"].clone();
     let data = expected["data"].as_object_mut().unwrap();
