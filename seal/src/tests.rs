@@ -154,10 +154,6 @@ fn a_map_of_nothing_is_an_empty_one() {
     assert_eq!(object.spec["binaryData"], json!({}));
     assert_eq!(object.spec["publicData"], json!({}));
     assert_eq!(object.spec.get("publicBinaryData"), None);
-    // And nothing else of the vault needs a key.
-    let mut empty = Object::new(json!({"data": null}));
-    empty.change(seal(None, &empty).unwrap());
-    assert_eq!(empty.spec, json!({"data": {}}));
 }
 
 #[test]
