@@ -22,18 +22,26 @@ struct Scene {
     version: u32,
 }
 
+fn controller(
+    server: &FakeApi,
+    vaults: Vaults,
+    consumers: watch::Receiver<Known>,
+) -> VaultController {
+    VaultController {
+        client: server.client(),
+        standing: Standing::new(vaults, Providers::new()),
+        consumers,
+        events: Events::new(server.client(), "pod"),
+        metrics: ControllerMetrics::default(),
+    }
+}
+
 impl Scene {
     /// A vault at its first generation that no pod uses, and a controller that has seen it.
     async fn begin() -> Self {
         let (server, vaults) = (FakeApi::default(), Vaults::of([]));
         let (told, consumers) = watch::channel(None);
-        let controller = VaultController {
-            client: server.client(),
-            standing: Standing::new(vaults.clone(), Providers::new()),
-            consumers,
-            events: Events::new(server.client(), "pod"),
-            metrics: ControllerMetrics::default(),
-        };
+        let controller = controller(&server, vaults.clone(), consumers);
         let task = tokio::spawn(controller.run());
         let mut scene = Self {
             server,
@@ -195,14 +203,8 @@ fn vault(generation: i64, consumers: Option<i32>) -> SecretVault {
 #[tokio::test]
 async fn a_vault_that_waited_for_its_turn_is_looked_at_as_it_is_then() {
     let look = |stored: Vec<SecretVault>| {
-        let (server, vaults) = (FakeApi::default(), Vaults::of(stored));
-        let controller = VaultController {
-            client: server.client(),
-            standing: Standing::new(vaults, Providers::new()),
-            consumers: watch::channel(None).1,
-            events: Events::new(server.client(), "pod"),
-            metrics: ControllerMetrics::default(),
-        };
+        let consumers = watch::channel(None).1;
+        let controller = controller(&FakeApi::default(), Vaults::of(stored), consumers);
         let due = Due {
             vault: Arc::new(vault(1, None)),
             stand: None,
