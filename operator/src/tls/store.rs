@@ -35,7 +35,9 @@ impl AuthorityStore {
         self.secrets.clone()
     }
 
-    /// Finds the authority, after making it or moving it on where that is due.
+    /// Finds the authority, after making it or moving it on where that is due. Where that is
+    /// refused, the stored one goes on for as long as it lives: a right that somebody took away does
+    /// not end the serving certificates within days.
     ///
     /// # Guarantees
     /// Every write is a create or carries the version that was read: of two replicas at the same
@@ -50,8 +52,18 @@ impl AuthorityStore {
                 None => Stored::create(now)?,
                 Some(secret) => moved_on(secret.data.as_ref(), now)?,
             };
-            if self.write(found, &stored).await? {
-                return Ok(stored);
+            let alive = found.as_ref().and_then(|secret| alive(secret, now));
+            match (self.write(found, &stored).await, alive) {
+                (Ok(true), _) => return Ok(stored),
+                (Ok(false), _) => {}
+                (Err(error), Some(alive)) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the authority cannot be moved on: it goes on as it is stored"
+                    );
+                    return Ok(alive);
+                }
+                (Err(error), None) => return Err(error),
             }
         }
         Err(StoreError::Contended)
@@ -81,6 +93,12 @@ impl AuthorityStore {
         }
         Ok(true)
     }
+}
+
+/// The stored authority as it is, if it can still sign.
+fn alive(secret: &Secret, now: Timestamp) -> Option<Stored> {
+    let stored = Stored::parse(secret.data.as_ref()?).ok()?;
+    (!stored.signing().validity().ended(now)).then_some(stored)
 }
 
 /// The stored authority after what is due now.
@@ -144,9 +162,14 @@ const CONFLICT: u16 = 409;
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use jiff::SignedDuration;
+    use serde_json::json;
 
     use super::*;
+    use crate::consumers::fake::FakeApi;
+
+    const PATH: &str = "/api/v1/namespaces/system/secrets/secretvault-ca";
 
     fn now() -> Timestamp {
         "2026-11-22T05:00:00Z".parse().unwrap()
@@ -166,6 +189,26 @@ mod tests {
         let contents = Stored::create(now()).unwrap().contents();
         let late = now() + SignedDuration::from_hours(300 * 24);
         assert_eq!(moved_on(Some(&contents), late).unwrap().trusted().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn where_nothing_may_be_written_the_stored_authority_signs_until_it_ends() {
+        let server = FakeApi::default();
+        let contents = Stored::create(now()).unwrap().contents();
+        server.object(
+            PATH,
+            json!({"metadata": {"name": CA_SECRET}, "data": contents}),
+        );
+        server.refuse(Method::PUT, CA_SECRET, 422);
+        let store = AuthorityStore::new(server.client(), "system");
+        let at = |days: i64| now() + SignedDuration::from_hours(days * 24);
+        for due in [at(0), at(300)] {
+            let stored = store.current(due).await.unwrap();
+            assert_eq!(stored.contents(), contents);
+        }
+        assert_eq!(server.asked(&Method::PUT, CA_SECRET).len(), 1);
+        let ended = store.current(at(400)).await;
+        assert!(matches!(ended, Err(StoreError::Api(_))), "{ended:?}");
     }
 
     #[test]

@@ -276,9 +276,10 @@ const CALLED: [&str; 3] = [
 const AUTHORITY: &str = "secretvault-ca";
 
 /// Without these the API server lets through what it should not.
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
     "secretvault-operator-secrets",
     "secretvault-operator-vaults",
+    "secretvault-operator-webhooks",
     "secretvault-pods",
     "secretvault-volumes",
 ];

@@ -231,7 +231,7 @@ fn an_authority_that_somebody_takes_out_of_the_webhook_is_written_again() {
 }
 
 /// Any valid certificate that is not the operator's: the API server's own authority.
-fn other_authority() -> Value {
+pub(crate) fn other_authority() -> Value {
     let config = kubectl(&[
         "get",
         "configmap",

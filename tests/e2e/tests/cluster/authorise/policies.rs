@@ -5,6 +5,7 @@ use secretvault_e2e::{Answer, Namespace, SYSTEM, Vault, eventually, kubectl, kub
 use serde_json::{Value, json};
 
 use crate::attacker::{Bound, OPERATOR, kubectl_as, mint, part_of_system};
+use crate::schema::other_authority;
 
 const VALUE: &str = "hunter2-policies";
 
@@ -133,6 +134,16 @@ fn the_operator_may_write_keyrings_and_nothing_that_others_act_upon() {
         "{refused}"
     );
     let _ = replace(&json!({"one": "changed", "two": "2", "three": "3"})).expect_success();
+    // The authority's next key goes when it becomes the one that signs; no other does.
+    let authority = ["-n", SYSTEM, "get", "secret/secretvault-ca", "-o", "json"];
+    let mut authority: Value = serde_json::from_str(&kubectl(&authority).expect_success()).unwrap();
+    authority["data"].as_object_mut().unwrap().remove("tls.key");
+    let refused = as_operator(&["replace", "-f", "-"], &authority.to_string());
+    let refused = refused.expect_failure();
+    assert!(
+        refused.contains("may not take a key out of a Secret"),
+        "{refused}"
+    );
     // The releases that are there.
     let releases = [
         "-n",
@@ -155,4 +166,38 @@ fn the_operator_may_write_keyrings_and_nothing_that_others_act_upon() {
             Err(answer.stderr)
         }
     });
+}
+
+#[test]
+fn the_operator_may_renew_the_authority_of_its_webhook_and_nothing_else_of_it() {
+    let webhook = |number: usize, field: &str| format!("/webhooks/{number}/{field}");
+    let set = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
+    let remove = |path: &str| json!([{"op": "remove", "path": path}]);
+    let url = "https://thief.example/";
+    let only = "may change nothing of its webhook but its caBundle";
+    let metadata = "may not change its webhook's metadata";
+    let cases = [
+        (set(&webhook(0, "clientConfig"), json!({"url": url})), only),
+        (
+            set(&webhook(0, "clientConfig/service/name"), json!("thief")),
+            only,
+        ),
+        (set(&webhook(0, "rules/0/resources"), json!(["*"])), only),
+        (set(&webhook(0, "failurePolicy"), json!("Ignore")), only),
+        (remove(&webhook(3, "matchConditions")), only),
+        (remove(&webhook(3, "namespaceSelector")), only),
+        (remove("/webhooks/1"), only),
+        (set("/metadata/labels/team", json!("other")), metadata),
+    ];
+    let patch = |patch: &Value| {
+        let patch = patch.to_string();
+        let name = "mutatingwebhookconfiguration/00-secretvault";
+        as_operator(&["patch", name, "--type=json", "-p", &patch], "")
+    };
+    for (change, says) in cases {
+        let refused = patch(&change).expect_failure();
+        assert!(refused.contains(says), "{change}: {refused}");
+    }
+    let authority = set(&webhook(0, "clientConfig/caBundle"), other_authority());
+    let _ = patch(&authority).expect_success();
 }
