@@ -1,11 +1,13 @@
 //! Connections that are few and short: everybody in the cluster may reach this port, and the
-//! agent's memory is that of the node's secrets.
+//! agent's memory is that of the node's secrets. Nobody holds the port against kubelet's probes: one
+//! connection too many takes the place of the oldest.
 
 use std::{
+    collections::VecDeque,
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,29 +16,53 @@ use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::oneshot,
     time::{Sleep, sleep},
 };
 
-/// A listener whose connections end by themselves, and more of which wait.
+/// A listener whose connections end by themselves, and the oldest of too many at once.
 pub(super) struct Bounded {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    /// By age. Whichever is dropped ends its connection.
+    places: VecDeque<oneshot::Sender<Infallible>>,
 }
 
 /// One of its connections.
 pub(super) struct Brief {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    place: oneshot::Receiver<Infallible>,
+    over: bool,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self {
             listener,
-            places: Arc::new(Semaphore::new(MOST)),
+            places: VecDeque::with_capacity(MOST),
         }
+    }
+
+    /// A place for one more connection.
+    fn place(&mut self) -> oneshot::Receiver<Infallible> {
+        self.places.retain(|place| !place.is_closed());
+        if self.places.len() >= MOST {
+            self.places.pop_front();
+        }
+        let (place, taken) = oneshot::channel();
+        self.places.push_back(place);
+        taken
+    }
+}
+
+impl Brief {
+    /// Whether its time, or its place, is over.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> bool {
+        // Neither is asked again after its end.
+        self.over = self.over
+            || self.end.as_mut().poll(context).is_ready()
+            || Pin::new(&mut self.place).poll(context).is_ready();
+        self.over
     }
 }
 
@@ -46,19 +72,18 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Brief, SocketAddr) {
         loop {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            match (place, self.listener.accept().await) {
-                (Ok(place), Ok((stream, address))) => {
-                    let end = Box::pin(sleep(LIFE));
+            match self.listener.accept().await {
+                Ok((stream, address)) => {
                     let brief = Brief {
                         stream,
-                        end,
-                        _place: place,
+                        end: Box::pin(sleep(LIFE)),
+                        place: self.place(),
+                        over: false,
                     };
                     return (brief, address);
                 }
                 // No more file descriptors, or a caller that is gone already.
-                (Err(_), _) | (_, Err(_)) => sleep(PAUSE).await,
+                Err(_) => sleep(PAUSE).await,
             }
         }
     }
@@ -74,7 +99,7 @@ impl AsyncRead for Brief {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.end.as_mut().poll(context).is_ready() {
+        if self.poll_over(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
@@ -87,7 +112,7 @@ impl AsyncWrite for Brief {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.end.as_mut().poll(context).is_ready() {
+        if self.poll_over(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -103,7 +128,7 @@ impl AsyncWrite for Brief {
 }
 
 /// kubelet's probes and a few scrapers.
-const MOST: usize = 32;
+const MOST: usize = 64;
 
 /// A scraper that keeps its connection connects anew now and then.
 const LIFE: Duration = Duration::from_secs(30);
@@ -111,7 +136,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -131,19 +156,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_more_waits_until_another_has_gone() {
+    async fn one_more_takes_the_place_of_the_oldest_that_is_left() {
         let (mut bounded, address) = listener().await;
-        let mut held = Vec::new();
-        for _ in 0..MOST {
-            held.push((
-                TcpStream::connect(address).await.unwrap(),
-                bounded.accept().await,
-            ));
+        let mut callers = Vec::new();
+        let mut held = VecDeque::new();
+        for _ in 0..=MOST {
+            callers.push(TcpStream::connect(address).await.unwrap());
+            held.push_back(bounded.accept().await.0);
         }
-        let _one_more = TcpStream::connect(address).await.unwrap();
-        let waits = tokio::time::timeout(Duration::from_millis(50), bounded.accept()).await;
-        assert!(waits.is_err());
-        held.pop();
-        bounded.accept().await;
+        // Of one more than there are places for, the first has gone, and frees none by that.
+        let mut first = held.pop_front().unwrap();
+        let ended = first.read_u8().await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        drop(first);
+        let mut second = held.pop_front().unwrap();
+        callers[1].write_all(b"x").await.unwrap();
+        assert_eq!(second.read_u8().await.unwrap(), b'x');
+        // One that ends by itself makes room.
+        drop(second);
+        callers.push(TcpStream::connect(address).await.unwrap());
+        held.push_back(bounded.accept().await.0);
+        callers[2].write_all(b"x").await.unwrap();
+        assert_eq!(held[0].read_u8().await.unwrap(), b'x');
     }
 }
