@@ -5,6 +5,7 @@
 //! ends. A second signal ends it at once. A task that ends by itself ends the process: half an
 //! operator would look like a whole one.
 
+mod drain;
 mod signals;
 
 use std::{sync::Arc, time::Duration};
@@ -20,7 +21,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-use self::signals::Signals;
+use self::{
+    drain::{drained, told},
+    signals::Signals,
+};
 use crate::{
     admission::{self, DeletionWebhook, PodWebhook, RemovalWebhook, Webhook},
     audit::{self, Audit},
@@ -354,10 +358,10 @@ impl Operator {
         }
         self.stop.cancel();
         tokio::select! {
-            rest = timeout(DRAIN + MARGIN, self.tasks.join_all()) => {
+            rest = timeout(DRAIN + MARGIN, drained(self.tasks)) => {
                 // Whatever was done is in the log now.
                 let _ = timeout(LAST, self.keeper.finish()).await;
-                rest.map(drop).context("tasks did not end in time")
+                rest.context("tasks did not end in time")?
             }
             () = signals.next() => bail!("ended at once by a second signal"),
         }
@@ -377,15 +381,6 @@ fn impatient(mut config: Config) -> Config {
 fn once(mut config: Config) -> Config {
     config.default_retry = false;
     config
-}
-
-/// Which task ended, and how.
-fn told(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> String {
-    match ended {
-        Some(Ok(name)) => name.to_owned(),
-        Some(Err(error)) if error.is_panic() => "it panicked".to_owned(),
-        Some(Err(_)) | None => "it was cancelled".to_owned(),
-    }
 }
 
 /// How long the API server may take for what is quickly done.

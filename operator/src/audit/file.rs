@@ -2,11 +2,15 @@
 //!
 //! When it is full, `audit.jsonl` becomes `audit.jsonl.1`, that one `audit.jsonl.2`, and so on; the
 //! oldest goes.
+//!
+//! # Guarantees
+//! * For each file that begins, at most one goes: also if it cannot be opened at first, and after a
+//!   crash at any step.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -49,14 +53,35 @@ impl RotatedFile {
         if self.kept == 0 {
             self.file.set_len(0)?;
         } else {
-            for number in (1..=self.kept).rev() {
-                moved(&self.predecessor(number - 1), &self.predecessor(number))?;
-            }
+            self.shift()?;
             self.file = open(&self.path)?;
         }
         self.len = self.file.metadata()?.len();
         self.torn = false;
         Ok(())
+    }
+
+    /// Gives the file and its predecessors their next numbers, up to the first number that is free.
+    fn shift(&self) -> io::Result<()> {
+        // It was moved before, and the next one could not be opened: nothing is left to move.
+        if !self.is_in_place()? {
+            return Ok(());
+        }
+        let mut last = 1;
+        while last < self.kept && metadata(&self.predecessor(last))?.is_some() {
+            last += 1;
+        }
+        for number in (1..=last).rev() {
+            fs::rename(self.predecessor(number - 1), self.predecessor(number))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file that is written to is still at its path.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let id = |file: &Metadata| (file.dev(), file.ino());
+        let own = id(&self.file.metadata()?);
+        Ok(metadata(&self.path)?.is_some_and(|there| id(&there) == own))
     }
 
     /// The file itself is number 0.
@@ -104,11 +129,11 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Renames what is there.
-fn moved(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
+/// What is there, if anything is.
+fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -164,6 +189,44 @@ mod tests {
             ("audit.jsonl", "ggg\n"),
             ("audit.jsonl.1", "eee\nfff\n"),
             ("audit.jsonl.2", "ccc\nddd\n"),
+        ]);
+    }
+
+    #[test]
+    fn while_the_next_file_cannot_be_opened_no_other_one_goes() {
+        let scene = Scene::new();
+        let mut log = scene.log(4, 2);
+        for line in ["aaa", "bbb", "ccc"] {
+            log.append(line.as_bytes()).unwrap();
+        }
+        for _ in 0..3 {
+            // What is done before the file is opened.
+            log.shift().unwrap();
+        }
+        scene.holds(&[("audit.jsonl.1", "ccc\n"), ("audit.jsonl.2", "bbb\n")]);
+        log.append(b"ddd").unwrap();
+        scene.holds(&[
+            ("audit.jsonl", "ddd\n"),
+            ("audit.jsonl.1", "ccc\n"),
+            ("audit.jsonl.2", "bbb\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_number_that_a_crash_left_free_is_taken_and_nothing_goes() {
+        let scene = Scene::new();
+        let mut log = scene.log(4, 4);
+        for line in ["aaa", "bbb", "ccc", "ddd", "eee"] {
+            log.append(line.as_bytes()).unwrap();
+        }
+        fs::remove_file(log.predecessor(2)).unwrap();
+        log.append(b"fff").unwrap();
+        scene.holds(&[
+            ("audit.jsonl", "fff\n"),
+            ("audit.jsonl.1", "eee\n"),
+            ("audit.jsonl.2", "ddd\n"),
+            ("audit.jsonl.3", "bbb\n"),
+            ("audit.jsonl.4", "aaa\n"),
         ]);
     }
 

@@ -10,9 +10,12 @@
 //!   operator is set to [`OnFailure::Release`], it leaves all the same, and the next line that can be
 //!   written says how many were lost.
 //! * A line is written as a whole, or the log is as it was before.
+//! * A line that counts as lost never comes: it failed, or did not get its turn.
 //!
 //! # Caveats
-//! The kernel may not have brought a line to the disk yet when the machine dies.
+//! * The kernel may not have brought a line to the disk yet when the machine dies.
+//! * A verdict waits a second for its line. One that the kernel takes later is in the log all the
+//!   same, whatever became of the verdict.
 
 mod file;
 mod keep;
@@ -33,7 +36,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::file::RotatedFile;
@@ -147,12 +150,14 @@ impl Audit {
 
     async fn write(&self, record: Record) -> Result<(), Unrecorded> {
         let entry = Entry::new(Timestamp::now(), &record);
-        let written = self.with_writer(move |writer| writer.append(&entry)).await;
-        let written = written.and_then(|written| written.map_err(|_| Unrecorded::Failed));
-        if written.is_err() {
+        let deadline = Instant::now() + PATIENCE;
+        let Ok(writer) = self.turn(deadline).await else {
+            // Whoever has a turn is counted by the writer, which may be done after we gave up.
             self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        written
+            return Err(Unrecorded::Slow);
+        };
+        let written = within(deadline, writer, move |writer| writer.append(&entry)).await?;
+        written.map_err(|_| Unrecorded::Failed)
     }
 
     /// Signs from now on, and at once.
@@ -176,21 +181,35 @@ impl Audit {
         }
     }
 
-    /// Does something with the writer, whose turn it is one after the other. A thread of its own waits
-    /// for the kernel; whoever gives up waiting does not interrupt it.
+    /// Does something with the writer when its turn comes.
     async fn with_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> T + Send + 'static,
     ) -> Result<T, Unrecorded> {
+        let deadline = Instant::now() + PATIENCE;
+        let writer = self.turn(deadline).await?;
+        within(deadline, writer, work).await
+    }
+
+    /// The writer, which is for one after the other.
+    async fn turn(&self, deadline: Instant) -> Result<OwnedMutexGuard<Writer>, Unrecorded> {
         let turn = Arc::clone(&self.writer).lock_owned();
-        let done = async {
-            let mut writer: OwnedMutexGuard<Writer> = turn.await;
-            let done = spawn_blocking(move || work(&mut writer)).await;
-            done.map_err(|_| Unrecorded::Failed)
-        };
-        timeout(PATIENCE, done)
-            .await
-            .unwrap_or(Err(Unrecorded::Slow))
+        let turn = timeout_at(deadline, turn).await;
+        turn.map_err(|_| Unrecorded::Slow)
+    }
+}
+
+/// Does something with the writer. A thread of its own waits for the kernel; whoever gives up
+/// waiting does not interrupt it.
+async fn within<T: Send + 'static>(
+    deadline: Instant,
+    mut writer: OwnedMutexGuard<Writer>,
+    work: impl FnOnce(&mut Writer) -> T + Send + 'static,
+) -> Result<T, Unrecorded> {
+    let done = spawn_blocking(move || work(&mut writer));
+    match timeout_at(deadline, done).await {
+        Ok(done) => done.map_err(|_| Unrecorded::Failed),
+        Err(_) => Err(Unrecorded::Slow),
     }
 }
 

@@ -12,6 +12,8 @@
 //!   one makes it, and the other reads what it made.
 //! * A replica writes its own chain's checkpoint, and takes away only those of the oldest chains, when
 //!   there are more than [`MOST_CHAINS`].
+//! * Each key has a field manager of its own, so that nothing is left of a chain that is taken away:
+//!   the API server remembers a manager for as long as it has a field.
 
 use std::collections::BTreeMap;
 
@@ -97,19 +99,11 @@ pub(super) async fn publish(
     checkpoint: &str,
     public: &PublicKey,
 ) -> Result<(), kube::Error> {
-    let patch = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": CONFIG_MAP},
-        "data": {
-            chain.as_str(): checkpoint,
-            format!("{}.pem", public.id()): public.to_pem(),
-        },
-    });
-    let parameters = PatchParams::apply(&manager(chain)).force();
-    let patch = Patch::Apply(patch);
-    let kept = config_maps.patch(CONFIG_MAP, &parameters, &patch).await?;
-    let kept = kept.data.unwrap_or_default();
+    let (pem, text) = (format!("{}.pem", public.id()), public.to_pem());
+    let mut kept = apply(config_maps, chain.as_str(), checkpoint).await?;
+    if kept.get(&pem) != Some(&text) {
+        kept = apply(config_maps, &pem, &text).await?;
+    }
     let old = surplus(&kept, chain);
     if old.is_empty() {
         return Ok(());
@@ -119,6 +113,23 @@ pub(super) async fn publish(
     let parameters = PatchParams::default();
     let gone = config_maps.patch(CONFIG_MAP, &parameters, &patch).await;
     gone.map(drop)
+}
+
+/// Writes one key, and answers with all that there are then.
+async fn apply(
+    config_maps: &Api<ConfigMap>,
+    key: &str,
+    text: &str,
+) -> Result<BTreeMap<String, String>, kube::Error> {
+    let patch = Patch::Apply(json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CONFIG_MAP},
+        "data": {key: text},
+    }));
+    let parameters = PatchParams::apply(&manager(key)).force();
+    let kept = config_maps.patch(CONFIG_MAP, &parameters, &patch).await?;
+    Ok(kept.data.unwrap_or_default())
 }
 
 /// The chains that there are too many of, the oldest ones.
@@ -138,11 +149,10 @@ fn surplus(kept: &BTreeMap<String, String>, own: &ChainId) -> Vec<String> {
         .collect()
 }
 
-/// The field manager of one chain's key: the end of its name is what tells it apart.
-fn manager(chain: &ChainId) -> String {
-    let chain = chain.as_str();
-    let start = chain.len().saturating_sub(MAX_MANAGER - MANAGER.len());
-    format!("{MANAGER}{}", chain.get(start..).unwrap_or(chain))
+/// The field manager of one key: the end of its name is what tells it apart.
+fn manager(key: &str) -> String {
+    let start = key.len().saturating_sub(MAX_MANAGER - MANAGER.len());
+    format!("{MANAGER}{}", key.get(start..).unwrap_or(key))
 }
 
 /// Where the key is.

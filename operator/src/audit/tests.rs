@@ -162,11 +162,15 @@ async fn the_setting_turns_it_round() {
 }
 
 /// Takes nothing until the test lets it.
-struct Stuck(mpsc::Receiver<()>);
+struct Stuck {
+    text: Memory,
+    released: mpsc::Receiver<()>,
+}
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.0.recv();
+        let _ = self.released.recv();
+        self.text.push(bytes);
         Ok(bytes.len())
     }
 
@@ -175,14 +179,36 @@ impl Write for Stuck {
     }
 }
 
+/// A log that hangs, what it has taken, and what ends that when it is dropped.
+fn hanging() -> (Audit, Memory, mpsc::Sender<()>) {
+    let (text, (release, released)) = (Memory::default(), mpsc::channel());
+    let stuck = Stuck {
+        text: text.clone(),
+        released,
+    };
+    let sink = Box::new(Stream::new(stuck));
+    let audit = Audit::to(sink, "o", OnFailure::Refuse, AuditMetrics::default()).unwrap();
+    (audit, text, release)
+}
+
 #[tokio::test]
 async fn a_log_that_hangs_holds_nobody_up_for_longer_than_a_moment() {
-    let (release, stuck) = mpsc::channel();
-    let sink = Box::new(Stream::new(Stuck(stuck)));
-    let audit = Audit::to(sink, "o", OnFailure::Refuse, AuditMetrics::default()).unwrap();
+    let (audit, _text, release) = hanging();
     let both = futures::future::join(audit.must(record()), audit.must(record()));
     assert_eq!(both.await, (Err(Unrecorded::Slow), Err(Unrecorded::Slow)));
     drop(release);
+}
+
+/// The first one had its turn, and the other one waited for it.
+#[tokio::test]
+async fn a_line_that_comes_late_is_not_lost() {
+    let (audit, text, release) = hanging();
+    let both = futures::future::join(audit.must(record()), audit.must(record()));
+    assert_eq!(both.await, (Err(Unrecorded::Slow), Err(Unrecorded::Slow)));
+    drop(release);
+    assert_eq!(text.lines(2)[0]["lost"], 1);
+    assert_eq!(audit.must(record()).await, Ok(()));
+    assert_eq!(kinds(&text), ["start", "gap", "key", "key"]);
 }
 
 /// Fails in the middle of a line.

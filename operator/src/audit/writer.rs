@@ -52,11 +52,13 @@ impl Writer {
     /// Writes a line.
     ///
     /// # Errors
-    /// It is not written.
+    /// It is not written, and counts as lost.
     pub(super) fn append(&mut self, entry: &Entry) -> io::Result<()> {
         let written = self.catch_up().and_then(|()| self.write(entry));
         let written = self.notice(written);
-        if written.is_ok() && self.unsigned >= LINES_PER_CHECKPOINT {
+        if written.is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        } else if self.unsigned >= LINES_PER_CHECKPOINT {
             // The line is written: what becomes of its signature is another matter.
             let _ = self.checkpoint(Timestamp::now());
         }

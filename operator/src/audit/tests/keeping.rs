@@ -172,3 +172,29 @@ async fn the_checkpoints_of_the_oldest_chains_go_when_there_are_too_many() {
         .collect();
     assert_eq!(chains, names[names.len() - MOST_CHAINS..]);
 }
+
+/// The API server remembers a manager for as long as it has a field.
+#[tokio::test]
+async fn the_key_of_all_chains_is_written_once_and_by_none_of_their_managers() {
+    let server = FakeApi::default();
+    let config_maps = Api::namespaced(server.client(), "system");
+    for run in 0..3 {
+        let chain = ChainId::new("o", run).unwrap();
+        let public = key().public().clone();
+        let line = "a checkpoint";
+        publish(&config_maps, &chain, line, &public).await.unwrap();
+    }
+    let mut fields = Vec::new();
+    for asked in server.asked(&Method::PATCH, CONFIG_MAP) {
+        let data = asked.body["data"].as_object().unwrap();
+        let (field, manager) = (data.keys().next().unwrap(), asked.query);
+        assert_eq!(data.len(), 1, "{data:?}");
+        assert!(
+            manager.contains(&format!("fieldManager=audit-{field}")),
+            "{manager}"
+        );
+        fields.push(field.clone());
+    }
+    let pem = fields.iter().filter(|field| field.ends_with(".pem"));
+    assert_eq!((pem.count(), fields.len()), (1, 3 + 1));
+}
