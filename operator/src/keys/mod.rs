@@ -242,12 +242,6 @@ impl Providers {
         })
     }
 
-    /// The names of all providers.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.by_name.load().keys().cloned().collect()
-    }
-
     /// Counts what changes: a provider that comes or goes, a fault, a key, a policy. Within two
     /// seconds.
     #[must_use]

@@ -288,35 +288,6 @@ impl KeyInfo {
     }
 }
 
-impl KeyProvider for Provider {
-    type Error = KeyError;
-
-    fn scope(&self) -> &str {
-        Self::scope(self)
-    }
-
-    async fn wrap(
-        &self,
-        vault: &VaultBinding<'_>,
-        id: DekId,
-        dek: &Dek,
-    ) -> Result<WrappedKey, KeyError> {
-        Self::wrap(self, vault, id, dek).await
-    }
-
-    async fn unwrap(
-        &self,
-        vault: &VaultBinding<'_>,
-        data_key: &DataKey,
-    ) -> Result<Option<Dek>, KeyError> {
-        match Self::unwrap(self, vault, data_key).await {
-            Ok(dek) => Ok(Some(dek)),
-            Err(KeyError::DoesNotOpen) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 /// A provider that admission found, in a view that can be read once more.
 pub struct Found {
     provider: Arc<Provider>,

@@ -46,6 +46,8 @@ impl Rounds {
 mod tests {
     use std::sync::Arc;
 
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -67,6 +69,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends_when_no_round_comes() {
+        let begun = Instant::now();
         Rounds::default().another().await;
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
     }
 }

@@ -3,12 +3,15 @@
 //!
 //! # Guarantees
 //! * A provider that was usable stays usable while the API server does not answer.
-//! * No provider waits for another one, and a round not long for any server.
+//! * No provider waits for another one, and a round not long for any server. Nor does a server wait
+//!   for a round: what is under way there goes on while the API server is silent.
 //! * A change is read at once, and those that come soon after it together, a quarter of a second
-//!   later. Whoever asks for a round does not wait for that.
+//!   later. So is a round that somebody asks for: anybody may ask without end, for a key that
+//!   nobody has, and each round probes every server.
 //! * Nothing is written, and no keyring is kept but inside [`Provider`].
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,13 +72,15 @@ pub async fn run(
     let mut looks = Vec::new();
     loop {
         providers.count_changes(&mut looks);
-        let trigger = async {
+        let hint = async {
             pace.rest().await;
-            triggers.next().await
+            tokio::select! {
+                () = providers.rounds.wanted() => {}
+                Some(_) = triggers.next() => {}
+            }
         };
         tokio::select! {
-            () = providers.rounds.wanted() => {}
-            Some(_) = trigger => {}
+            () = hint => {}
             _ = polls.tick() => {
                 attendance.begin(false);
                 continue;
@@ -84,7 +89,8 @@ pub async fn run(
         }
         providers.rounds.begin();
         pace.begun();
-        let round = timeout(ROUND, reader.round()).await;
+        let round = timeout(ROUND, reader.round());
+        let round = attendance.during(round).await;
         attendance.begin(true);
         // Those who answer later are attended to all the same.
         let _ = timeout(ANSWERS, attendance.all()).await;
@@ -263,6 +269,17 @@ impl<'a> Attendance<'a> {
             self.next().await;
         }
     }
+
+    /// Goes on until something else is done: a login that stands still keeps out who needs it.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.next() => {}
+            }
+        }
+    }
 }
 
 /// Whether the status says that this key was usable, maybe when another process saw it.
@@ -301,3 +318,6 @@ fn update(providers: &Providers, name: &str, state: &State, policy: &Arc<Policy>
     }
     providers.set_with(name, state, policy);
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::keys::ProviderFault;
 
 /// The health of one provider.
 pub(super) struct Health {
-    /// The newest version that was seen; zero is none.
+    /// The newest version that wraps, as far as it was seen; zero is none.
     version: AtomicU32,
     usable_before: AtomicBool,
     inner: Mutex<Inner>,
@@ -70,10 +70,22 @@ impl Health {
         self.usable_before.load(Ordering::Relaxed)
     }
 
-    /// Notes the version that wrapped just now.
+    /// Notes a version that wrapped. An answer that is late tells an older one than the newest.
     pub(super) fn saw(&self, version: Version) {
-        self.version.store(version.0.get(), Ordering::Relaxed);
+        self.version.fetch_max(version.0.get(), Ordering::Relaxed);
         self.usable_before.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes the version that a probe met, which began when `before` was the newest. Unless another
+    /// was seen meanwhile, an older one counts too: the key was made anew, or restored.
+    pub(super) fn met(&self, version: Version, before: Option<Version>) {
+        let (now, before) = (version.0.get(), before.map_or(0, |it| it.0.get()));
+        let relaxed = Ordering::Relaxed;
+        let alone = self.version.compare_exchange(before, now, relaxed, relaxed);
+        if alone.is_err() {
+            self.version.fetch_max(now, relaxed);
+        }
+        self.usable_before.store(true, relaxed);
     }
 
     /// The fault, where the server was silent so short a while ago that nobody should ask.
@@ -163,3 +175,44 @@ const PROBE_EVERY: Duration = Duration::from_secs(30);
 
 /// How soon a right that was taken away is seen, where nobody uses it.
 const VERIFY_EVERY: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyFault;
+
+    fn version(number: u32) -> Version {
+        Version(NonZeroU32::new(number).unwrap())
+    }
+
+    /// The health of a key that has wrapped with that version.
+    fn seen(number: u32) -> Health {
+        let unasked = ProviderFault::new(KeyFault::Unreachable, "it was not asked yet");
+        let health = Health::new(unasked, false);
+        health.saw(version(number));
+        health
+    }
+
+    #[test]
+    fn an_answer_that_is_late_does_not_bring_an_older_version_back() {
+        let health = seen(1);
+        health.saw(version(2));
+        health.saw(version(1));
+        assert_eq!(health.version(), Some(version(2)));
+    }
+
+    #[test]
+    fn a_key_that_was_made_anew_begins_with_its_first_version() {
+        let health = seen(5);
+        health.met(version(1), health.version());
+        assert_eq!(health.version(), Some(version(1)));
+    }
+
+    #[test]
+    fn a_probe_that_is_late_does_not_bring_an_older_version_back_either() {
+        let (health, before) = (seen(1), Some(version(1)));
+        health.saw(version(2));
+        health.met(version(1), before);
+        assert_eq!(health.version(), Some(version(2)));
+    }
+}

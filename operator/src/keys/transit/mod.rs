@@ -231,8 +231,9 @@ impl Transit {
 
     async fn probe(&self, thorough: bool) -> Result<(), ProviderFault> {
         let outcome = async {
+            let before = self.health.version();
             let wrapped = self.call(Ask::Encrypt(PROBE)).await?;
-            let wrapped = self.wrapped(&wrapped)?.wrapped;
+            self.health.met(self.version_of(&wrapped)?, before);
             if thorough {
                 let opened = self.call(Ask::Decrypt(&wrapped)).await?;
                 if *opened != PROBE {
@@ -268,12 +269,16 @@ impl Transit {
 
     /// Reads what the engine encrypted, and notes its version.
     fn wrapped(&self, text: &str) -> Result<WrappedKey, CallError> {
-        let version = Version::of_wrapped(text).ok_or_else(|| self.malformed("encrypting"))?;
+        let version = self.version_of(text)?;
         self.health.saw(version);
         Ok(WrappedKey {
             key_id: version.to_string(),
             wrapped: text.to_owned(),
         })
+    }
+
+    fn version_of(&self, text: &str) -> Result<Version, CallError> {
+        Version::of_wrapped(text).ok_or_else(|| self.malformed("encrypting"))
     }
 
     fn keep(
