@@ -17,10 +17,13 @@
 //! What is read comes from whoever may write a ConfigMap: it is parsed strictly, and each limit is
 //! there so that nobody makes the leader work or hold more than an honest replica does.
 
+mod row;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::row::{NamedRow, UnnamedRow};
 use super::registry::{Consumer, Holding};
 use secretvault_crds::limits::MAX_OVERRIDDEN;
 use secretvault_vault::FilePath;
@@ -45,27 +48,32 @@ pub(super) struct Section {
     pub(super) more: Vec<Unnamed>,
 }
 
-/// Namespace, name, node, generation, first generation, flags, UID, overridden paths.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Named(
-    pub(super) String,
-    pub(super) String,
-    pub(super) String,
-    pub(super) i64,
-    pub(super) i64,
-    pub(super) u8,
-    pub(super) String,
-    pub(super) Vec<String>,
-);
+/// A pod that is known by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "NamedRow")]
+pub(super) struct Named {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) node: String,
+    pub(super) generation: i64,
+    /// The generation that it started with.
+    pub(super) since: i64,
+    pub(super) flags: u8,
+    pub(super) uid: String,
+    /// Paths.
+    pub(super) overridden: Vec<String>,
+}
 
-/// Generation, first generation, flags, how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Unnamed(
-    pub(super) i64,
-    pub(super) i64,
-    pub(super) u8,
-    pub(super) u32,
-);
+/// Pods that are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "UnnamedRow")]
+pub(super) struct Unnamed {
+    pub(super) generation: i64,
+    /// The generation that they started with.
+    pub(super) since: i64,
+    pub(super) flags: u8,
+    pub(super) count: u32,
+}
 
 impl Report {
     /// The report of a replica: as many names as fit into so many bytes, and every count.
@@ -144,7 +152,7 @@ impl Section {
         let mut more: BTreeMap<(i64, i64, u8), u32> = BTreeMap::new();
         for pod in pods {
             // A status shows no more of them, but who asks for a restart must be known by name.
-            let most = if pod.5 & RESTART == 0 {
+            let most = if pod.flags & RESTART == 0 {
                 most.min(SHOWN)
             } else {
                 most
@@ -152,12 +160,18 @@ impl Section {
             if section.pods.len() < most {
                 section.pods.push(pod.clone());
             } else {
-                *more.entry((pod.3, pod.4, pod.5)).or_default() += 1;
+                let alike = (pod.generation, pod.since, pod.flags);
+                *more.entry(alike).or_default() += 1;
             }
         }
         let more = more.into_iter();
         section.more = more
-            .map(|((generation, since, flags), count)| Unnamed(generation, since, flags, count))
+            .map(|((generation, since, flags), count)| Unnamed {
+                generation,
+                since,
+                flags,
+                count,
+            })
             .collect();
         section
     }
@@ -167,7 +181,7 @@ impl Section {
         pods && self
             .more
             .iter()
-            .all(|it| it.0 >= 0 && it.1 >= 0 && it.2 <= FLAGS)
+            .all(|it| it.generation >= 0 && it.since >= 0 && it.flags <= FLAGS)
     }
 }
 
@@ -177,36 +191,42 @@ impl Named {
         let restart = if consumer.restart { RESTART } else { 0 };
         let flags = env | restart;
         let marked = flags != 0;
-        Self(
-            consumer.pod_namespace.clone(),
-            consumer.pod.clone(),
-            consumer.node.clone(),
-            holding.generation,
-            if marked { holding.since } else { 0 },
+        Self {
+            namespace: consumer.pod_namespace.clone(),
+            name: consumer.pod.clone(),
+            node: consumer.node.clone(),
+            generation: holding.generation,
+            since: if marked { holding.since } else { 0 },
             flags,
-            if marked {
+            uid: if marked {
                 consumer.pod_uid.clone()
             } else {
                 String::new()
             },
-            consumer.overridden.clone(),
-        )
+            overridden: consumer.overridden.clone(),
+        }
     }
 
     /// Those with the oldest generation in their files first, then in what they made of them.
-    fn age(&self) -> (i64, i64) {
-        (self.3, if self.5 == 0 { i64::MAX } else { self.4 })
+    fn order(&self) -> (i64, i64, &str, &str) {
+        let since = if self.flags == 0 {
+            i64::MAX
+        } else {
+            self.since
+        };
+        (self.generation, since, &self.namespace, &self.name)
     }
 
     fn is_valid(&self) -> bool {
-        let names = [&self.0, &self.1, &self.2].into_iter();
+        let names = [&self.namespace, &self.name, &self.node].into_iter();
+        let mut paths = self.overridden.iter();
         names.map(String::as_str).all(is_name)
-            && self.3 >= 0
-            && self.4 >= 0
-            && self.5 <= FLAGS
-            && (self.6.is_empty() || is_name(&self.6))
-            && self.7.len() <= MAX_OVERRIDDEN
-            && self.7.iter().all(|path| path.parse::<FilePath>().is_ok())
+            && self.generation >= 0
+            && self.since >= 0
+            && self.flags <= FLAGS
+            && (self.uid.is_empty() || is_name(&self.uid))
+            && self.overridden.len() <= MAX_OVERRIDDEN
+            && paths.all(|path| path.parse::<FilePath>().is_ok())
     }
 }
 
@@ -220,9 +240,7 @@ fn by_vault(consumers: &BTreeMap<Consumer, Holding>) -> BTreeMap<&str, Vec<Named
         }
     }
     for pods in all.values_mut() {
-        pods.sort_by(|one, other| {
-            (one.age(), &one.0, &one.1).cmp(&(other.age(), &other.0, &other.1))
-        });
+        pods.sort_by(|one, other| one.order().cmp(&other.order()));
     }
     all
 }

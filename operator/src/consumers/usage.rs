@@ -75,7 +75,7 @@ impl Usage {
         }
         for unnamed in &section.more {
             let count = self.unnamed.entry(Use::from(unnamed)).or_default();
-            *count = count.saturating_add(unnamed.3);
+            *count = count.saturating_add(unnamed.count);
         }
     }
 }
@@ -103,8 +103,8 @@ pub(super) fn merged<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Usage
 impl From<&Named> for PodName {
     fn from(named: &Named) -> Self {
         Self {
-            namespace: named.0.clone(),
-            name: named.1.clone(),
+            namespace: named.namespace.clone(),
+            name: named.name.clone(),
         }
     }
 }
@@ -112,13 +112,13 @@ impl From<&Named> for PodName {
 impl From<&Named> for Use {
     fn from(named: &Named) -> Self {
         Self {
-            generation: named.3,
-            since: named.4,
-            env: named.5 & ENVIRONMENT != 0,
-            restart: named.5 & RESTART != 0,
-            uid: named.6.clone(),
-            node: named.2.clone(),
-            overridden: named.7.clone(),
+            generation: named.generation,
+            since: named.since,
+            env: named.flags & ENVIRONMENT != 0,
+            restart: named.flags & RESTART != 0,
+            uid: named.uid.clone(),
+            node: named.node.clone(),
+            overridden: named.overridden.clone(),
         }
     }
 }
@@ -126,10 +126,10 @@ impl From<&Named> for Use {
 impl From<&Unnamed> for Use {
     fn from(unnamed: &Unnamed) -> Self {
         Self {
-            generation: unnamed.0,
-            since: unnamed.1,
-            env: unnamed.2 & ENVIRONMENT != 0,
-            restart: unnamed.2 & RESTART != 0,
+            generation: unnamed.generation,
+            since: unnamed.since,
+            env: unnamed.flags & ENVIRONMENT != 0,
+            restart: unnamed.flags & RESTART != 0,
             ..Self::default()
         }
     }

@@ -25,7 +25,7 @@ fn held(generation: i64, since: i64) -> Holding {
 fn counted(report: &Report) -> u32 {
     let sections = report.vaults.values();
     sections
-        .map(|it| it.pods.len() as u32 + it.more.iter().map(|more| more.3).sum::<u32>())
+        .map(|it| it.pods.len() as u32 + it.more.iter().map(|more| more.count).sum::<u32>())
         .sum()
 }
 
@@ -69,11 +69,15 @@ fn the_oldest_are_named_and_all_are_counted() {
     let report = Report::parse(&text).unwrap();
     let section = &report.vaults["uid-app"];
     assert_eq!(section.pods.len(), 100);
-    assert_eq!(
-        (section.pods[0].1.as_str(), section.pods[0].3),
-        ("web-321", 6)
-    );
-    assert_eq!(section.more, [Unnamed(7, 0, 0, 400)]);
+    let oldest = &section.pods[0];
+    assert_eq!((oldest.name.as_str(), oldest.generation), ("web-321", 6));
+    let unnamed = Unnamed {
+        generation: 7,
+        since: 0,
+        flags: 0,
+        count: 400,
+    };
+    assert_eq!(section.more, [unnamed]);
 }
 
 #[test]
