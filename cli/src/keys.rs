@@ -9,7 +9,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use rustix::{fs::OFlags, process::geteuid};
 use secretvault_crds::DataKey;
 use secretvault_envelope::{Dek, DekId, RandomError, VaultBinding};
@@ -58,7 +61,7 @@ pub enum KeyringFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// `read` or `written`.
+        /// `locked`, `read` or `written`.
         doing: &'static str,
         /// What the kernel says.
         source: io::Error,
@@ -120,13 +123,17 @@ pub fn keep(path: &Path, exclusive: bool) -> Result<Kept, KeyringFileError> {
     for _ in 0..TRIES {
         let file = open(path)?;
         let id = file.metadata().map(|it| (it.dev(), it.ino()));
-        if let Ok(lock) = Flock::lock(file, how) {
-            let keyring = read(path, &lock)?;
-            // One that was replaced while we waited is no longer the one to keep.
-            let now = open(path)?.metadata().map(|it| (it.dev(), it.ino()));
-            if id.is_ok_and(|id| now.is_ok_and(|now| now == id)) {
-                return Ok(Kept { keyring, lock });
+        match Flock::lock(file, how) {
+            Ok(lock) => {
+                let keyring = read(path, &lock)?;
+                // One that was replaced while we waited is no longer the one to keep.
+                let now = open(path)?.metadata().map(|it| (it.dev(), it.ino()));
+                if id.is_ok_and(|id| now.is_ok_and(|now| now == id)) {
+                    return Ok(Kept { keyring, lock });
+                }
             }
+            Err((_, Errno::EWOULDBLOCK)) => {}
+            Err((_, error)) => return Err(failed(path, "locked", error.into())),
         }
         std::thread::sleep(PAUSE);
     }
