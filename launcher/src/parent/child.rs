@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_a_kernel_says_of_this_process_is_understood() {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
         // The standard library ignores it, so that writing to a closed pipe is an error.
         assert!(takes(&status, Signal::PIPE));
         assert!(!takes(&status, Signal::USR2));
