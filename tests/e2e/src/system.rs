@@ -174,19 +174,26 @@ pub struct Upgraded {
 
 /// Upgrades the release, with these arguments for helm.
 #[must_use]
-#[expect(clippy::expect_used, reason = "the repository's path is text")]
 pub fn upgraded(arguments: &[&str]) -> Upgraded {
     let status = helm(&["status", "secretvault", "-o", "json"]).expect_success();
     let status: Value = serde_json::from_str(&status).unwrap_or_default();
     let guard = Upgraded {
         before: status["version"].to_string(),
     };
-    let chart = crate::root().join("charts/secretvault");
-    let chart = chart.to_str().expect("a path that is text");
-    let upgrade = ["upgrade", "secretvault", chart, "--reuse-values"];
-    let _ = helm(&[&upgrade, arguments].concat()).expect_success();
-    wait_replaced();
+    guard.again(arguments);
     guard
+}
+
+impl Upgraded {
+    /// Upgrades it once more: with these arguments too.
+    #[expect(clippy::expect_used, reason = "the repository's path is text")]
+    pub fn again(&self, arguments: &[&str]) {
+        let chart = crate::root().join("charts/secretvault");
+        let chart = chart.to_str().expect("a path that is text");
+        let upgrade = ["upgrade", "secretvault", chart, "--reuse-values"];
+        let _ = helm(&[&upgrade, arguments].concat()).expect_success();
+        wait_replaced();
+    }
 }
 
 impl Drop for Upgraded {

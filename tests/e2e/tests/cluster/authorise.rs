@@ -4,7 +4,7 @@ pub(crate) mod scene;
 pub(crate) mod table;
 
 mod agents;
-mod audit;
+pub(crate) mod audit;
 mod events;
 pub(crate) mod least_privilege;
 mod matrix;

@@ -1,6 +1,6 @@
 //! Who may write which entry of a vault that has editors, asked of the real API server.
 
-mod deletion;
+pub(crate) mod deletion;
 mod matrix;
 mod people;
 

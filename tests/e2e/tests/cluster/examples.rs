@@ -4,7 +4,7 @@ mod access;
 mod annotations;
 mod editors;
 mod files;
-mod key_provider;
+pub(crate) mod key_provider;
 mod keys;
 mod quickstart;
 mod software;

@@ -1,7 +1,7 @@
 //! What `secretvault explain`, `who` and `doctor` say of the cluster, compared with what the cluster
 //! does.
 
-mod doctor;
+pub(crate) mod doctor;
 mod pods;
 mod who;
 

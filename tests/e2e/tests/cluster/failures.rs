@@ -5,5 +5,5 @@ mod agent;
 mod authority;
 pub(crate) mod budget;
 mod kubelet;
-mod operator;
+pub(crate) mod operator;
 mod reboot;

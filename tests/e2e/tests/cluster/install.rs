@@ -1,8 +1,9 @@
 //! The chart: what it installs, and what an upgrade and an uninstall leave alone.
 
+use http::Method;
 use secretvault_e2e::{
-    Answer, Namespace, NodeVolume, Pod, SYSTEM, Vault, eventually, helm, kubectl, root, run,
-    upgraded, wait_system,
+    Answer, Namespace, NodeVolume, Pod, SYSTEM, Vault, api, eventually, helm, kubectl, root, run,
+    wait_system,
 };
 use serde_json::{Value, json};
 
@@ -62,39 +63,38 @@ fn the_operators_pods_meet_the_restricted_pod_security_standard() {
     let _ = create(&pod).expect_success();
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn an_upgrade_leaves_keys_and_running_pods_as_they_are() {
-    let running = Running::start("install-upgrade");
-    let before = Installed::look();
-    let restarts_all = [
-        "--set",
-        "operator.podLabels.upgraded=once",
-        "--set",
-        "agent.podLabels.upgraded=once",
-    ];
-    let changed = upgraded(&restarts_all);
-    let pods = [
-        "-n",
-        SYSTEM,
-        "get",
-        "pods",
-        "-l",
-        "upgraded=once",
-        "-o",
-        "name",
-    ];
-    let pods = kubectl(&pods).expect_success();
-    assert_eq!(
-        pods.lines().count(),
-        4,
-        "not every pod was replaced: {pods}"
-    );
-    assert_eq!(Installed::look(), before);
-    running.assert_unharmed();
-    running.assert_the_next_change_arrives();
-    drop(changed);
-    assert_eq!(Installed::look(), before);
+/// What there is before an upgrade, and a pod that runs.
+pub(crate) struct BeforeUpgrade {
+    running: Running,
+    installed: Installed,
+}
+
+impl BeforeUpgrade {
+    /// Values that make the upgrade replace every pod.
+    pub(crate) const VALUES: &str =
+        "operator.podLabels.upgraded=once,agent.podLabels.upgraded=once";
+
+    pub(crate) fn look() -> Self {
+        Self {
+            running: Running::start("install-upgrade"),
+            installed: Installed::look(),
+        }
+    }
+
+    pub(crate) fn the_upgrade_leaves_keys_and_running_pods_as_they_are(&self) {
+        let selector = "labelSelector=upgraded%3Donce";
+        let pods = format!("/api/v1/namespaces/{SYSTEM}/pods?{selector}");
+        let pods = api::ask(&Method::GET, &pods, None).unwrap();
+        let pods = pods["items"].as_array().unwrap().len();
+        assert_eq!(pods, 4, "not every pod was replaced");
+        assert_eq!(Installed::look(), self.installed);
+        self.running.assert_unharmed();
+        self.running.assert_the_next_change_arrives();
+    }
+
+    pub(crate) fn and_so_does_the_rollback(&self) {
+        assert_eq!(Installed::look(), self.installed);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The audit log: one line per verdict, of names only, that nobody can take away unnoticed.
 
-mod unrecorded;
+pub(crate) mod unrecorded;
 mod verify;
 mod words;
 

@@ -2,37 +2,24 @@
 //! no republish can have brought them.
 
 use secretvault_e2e::{
-    Namespace, NodeVolume, Part, Pod, Vault, WithoutKubelet, eventually, wait_system,
+    Namespace, Node, NodeVolume, Part, Pod, Vault, eventually, side_by_side, wait_system,
 };
 use serde_json::json;
 
-/// A pod whose kubelet has stopped. Its container runs on.
+/// A pod whose kubelet is going to be stopped. Its container runs on.
 struct Alone {
     namespace: Namespace,
     volume: NodeVolume,
-    stopped: Option<WithoutKubelet>,
 }
 
 impl Alone {
-    fn start(prefix: &str, vault: &Vault, pod: &Pod) -> Self {
+    /// Runs a pod `app` with these vaults, one of which there is.
+    fn start(prefix: &str, vault: &Vault, vaults: &str) -> Self {
         let namespace = Namespace::create(prefix);
         vault.store(&namespace);
-        pod.run(&namespace);
-        Self::stop_kubelet(namespace)
-    }
-
-    fn stop_kubelet(namespace: Namespace) -> Self {
+        Pod::mounting("app", vaults).on(NODE).run(&namespace);
         let volume = NodeVolume::of(&namespace, "app");
-        Self {
-            stopped: Some(volume.node.without_kubelet()),
-            namespace,
-            volume,
-        }
-    }
-
-    fn start_kubelet(mut self) -> Namespace {
-        drop(self.stopped.take());
-        self.namespace
+        Self { namespace, volume }
     }
 
     /// Applies a vault. A replica that was killed a moment ago may still be asked.
@@ -61,6 +48,17 @@ impl Alone {
             }
         });
     }
+
+    fn wait_names(&self, expected: &[&str]) {
+        eventually(&format!("the files are {expected:?}"), || {
+            let names = self.names();
+            if names == expected {
+                Ok(())
+            } else {
+                Err(names)
+            }
+        });
+    }
 }
 
 fn app(value: &str) -> Vault {
@@ -69,9 +67,24 @@ fn app(value: &str) -> Vault {
 
 #[test]
 #[ignore = "it needs the cluster for itself"]
-fn edits_arrive_one_after_the_other_although_kubelet_never_asks() {
-    let pod = Pod::mounting("app", "app");
-    let alone = Alone::start("changes-pushed", &app("t-0"), &pod);
+fn changes_arrive_although_kubelet_never_asks() {
+    let edited = Alone::start("changes-pushed", &app("t-0"), "app");
+    let withdrawn = Alone::start("changes-right", &with_rights(&["token", "other"]), "app");
+    let later = "[{vault: app}, {vault: later, optional: true}]";
+    let later = Alone::start("changes-optional", &app("t-1"), later);
+    let _stopped = Node::named(NODE).without_kubelet();
+    side_by_side(&[
+        ("edits", &|| edits_arrive_one_after_the_other(&edited)),
+        ("a right", &|| {
+            a_right_that_is_withdrawn_takes_its_files_away(&withdrawn);
+        }),
+        ("an optional vault", &|| {
+            an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted(&later);
+        }),
+    ]);
+}
+
+fn edits_arrive_one_after_the_other(alone: &Alone) {
     for number in 1..=5 {
         let value = format!("t-{number}");
         alone.apply(&app(&value));
@@ -79,42 +92,25 @@ fn edits_arrive_one_after_the_other_although_kubelet_never_asks() {
     }
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn a_right_that_is_withdrawn_takes_its_files_away_although_kubelet_never_asks() {
-    let only = |entries: &[&str]| {
-        let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
-        let vault = app("t-1").text("other", "o-1");
-        vault
-            .spec("onDelete", json!("Retain"))
-            .spec("access", access)
-    };
-    let pod = Pod::mounting("app", "app");
-    let alone = Alone::start("changes-right", &only(&["token", "other"]), &pod);
-    assert_eq!(alone.names(), ["other", "token"]);
-    alone.apply(&only(&["other"]));
-    eventually("the file goes", || {
-        let names = alone.names();
-        if names == ["other"] {
-            Ok(())
-        } else {
-            Err(names)
-        }
-    });
-    let nobody = app("t-1").spec("access", json!([{"serviceAccounts": ["somebody-else"]}]));
-    alone.apply(&nobody);
-    eventually("all files go", || {
-        let names = alone.names();
-        if names.is_empty() { Ok(()) } else { Err(names) }
-    });
+/// A vault that lets the pod have these of its entries.
+fn with_rights(entries: &[&str]) -> Vault {
+    let access = json!([{"serviceAccounts": ["default"], "entries": entries}]);
+    let vault = app("t-1").text("other", "o-1");
+    vault
+        .spec("onDelete", json!("Retain"))
+        .spec("access", access)
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted() {
-    let vaults = "[{vault: app}, {vault: later, optional: true}]";
-    let pod = Pod::mounting("app", vaults);
-    let alone = Alone::start("changes-optional", &app("t-1"), &pod);
+fn a_right_that_is_withdrawn_takes_its_files_away(alone: &Alone) {
+    assert_eq!(alone.names(), ["other", "token"]);
+    alone.apply(&with_rights(&["other"]));
+    alone.wait_names(&["other"]);
+    let nobody = app("t-1").spec("access", json!([{"serviceAccounts": ["somebody-else"]}]));
+    alone.apply(&nobody);
+    alone.wait_names(&[]);
+}
+
+fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted(alone: &Alone) {
     assert_eq!(alone.names(), ["token"]);
     let later = Vault::named("later")
         .text("more", "m-1")
@@ -125,33 +121,24 @@ fn an_optional_vault_comes_when_it_is_made_and_goes_when_it_is_deleted() {
     alone.wait_content("more", "m-2");
     let deleted = alone.namespace.kubectl(&["delete", "sv", "later"]);
     let _ = deleted.expect_success();
-    eventually("its file goes", || {
-        let names = alone.names();
-        if names == ["token"] {
-            Ok(())
-        } else {
-            Err(names)
-        }
-    });
+    alone.wait_names(&["token"]);
 }
 
 #[test]
 #[ignore = "it needs the cluster for itself"]
 fn the_death_of_either_replica_leaves_no_volume_stale() {
-    let namespace = Namespace::create("changes-replica");
-    app("t-0").store(&namespace);
-    let pod = Pod::mounting("app", "app");
-    pod.run(&namespace);
+    let alone = Alone::start("changes-replica", &app("t-0"), "app");
     // One of the two holds the stream of the pod's node.
-    let mut namespace = namespace;
     for (number, replica) in (1..).zip(Part::operators()) {
-        let alone = Alone::stop_kubelet(namespace);
+        let stopped = Node::named(NODE).without_kubelet();
         replica.end();
         let value = format!("t-{number}");
         alone.apply(&app(&value));
         alone.wait_content("token", &value);
-        namespace = alone.start_kubelet();
+        drop(stopped);
         replica.wait_restarted();
         wait_system();
     }
 }
+
+const NODE: &str = "node-b";

@@ -1,8 +1,6 @@
 //! Who deletes a vault deletes its entries: what a person may not do by it, and what the cluster may.
 
-use secretvault_e2e::{
-    Namespace, PATIENCE, Vault, eventually, eventually_within, kubectl, without_operator,
-};
+use secretvault_e2e::{Namespace, PATIENCE, Vault, eventually, eventually_within, kubectl};
 use serde_json::json;
 
 use super::people::{ADMIN, DBA, JANE, STRANGER, Who};
@@ -118,23 +116,42 @@ fn wait_gone(namespace: &Namespace) {
     });
 }
 
-/// Nobody can be asked, so nobody may; but what nobody would be asked about goes.
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn with_the_operator_down_a_vault_with_editors_goes_with_its_namespace_only() {
-    let (namespace, other) = (Namespace::create("editors"), Namespace::create("editors"));
-    let _ = store(&namespace);
-    let _ = store(&other);
-    let open = Vault::named("open").text("a", "1");
-    let _ = open.apply(&namespace).expect_success();
-    let admin = Who::bound(&namespace, ADMIN, "admin");
-    let down = without_operator();
-    let _ = admin.kubectl(&["delete", "sv/open"]).expect_success();
-    let says = ["failed calling webhook", "removals.secretvault.dev"];
-    let delete = ["delete", "sv/app"];
-    let _ = admin.kubectl(&delete).expect_refusal(&says, PASSWORD);
-    assert!(vault(&namespace).is_stored(&namespace));
-    wait_gone(&other);
-    drop(down);
-    let _ = admin.kubectl(&delete).expect_success();
+/// Vaults with editors and without, to be deleted while the operator is down.
+pub(crate) struct Vaults {
+    namespace: Namespace,
+    other: Namespace,
+    admin: Who,
+}
+
+impl Vaults {
+    const DELETE: [&str; 2] = ["delete", "sv/app"];
+
+    pub(crate) fn before() -> Self {
+        let (namespace, other) = (Namespace::create("editors"), Namespace::create("editors"));
+        let _ = store(&namespace);
+        let _ = store(&other);
+        let open = Vault::named("open").text("a", "1");
+        let _ = open.apply(&namespace).expect_success();
+        let admin = Who::bound(&namespace, ADMIN, "admin");
+        Self {
+            namespace,
+            other,
+            admin,
+        }
+    }
+
+    /// Nobody can be asked, so nobody may; but what nobody would be asked about goes.
+    pub(crate) fn with_editors_go_with_their_namespace_only(&self) {
+        let open = self.admin.kubectl(&["delete", "sv/open"]);
+        let _ = open.expect_success();
+        let says = ["failed calling webhook", "removals.secretvault.dev"];
+        let app = self.admin.kubectl(&Self::DELETE);
+        let _ = app.expect_refusal(&says, PASSWORD);
+        assert!(vault(&self.namespace).is_stored(&self.namespace));
+        wait_gone(&self.other);
+    }
+
+    pub(crate) fn go(&self) {
+        let _ = self.admin.kubectl(&Self::DELETE).expect_success();
+    }
 }

@@ -1,20 +1,37 @@
 //! The keyring in a file.
 
-use secretvault_e2e::{Node, kubectl, root, run, upgraded};
+use secretvault_e2e::{Node, kubectl, root, run};
 
 use super::Example;
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn key_provider_file() {
-    // The README's directory is the host's own, which is not ours to write to; a node's /run is.
-    let node = Node::named("node-a");
-    let _file = KeyringFile::make(&node);
-    let _plane = ControlPlane::on(&node);
-    let values = root().join("examples/key-provider-file/helm/values.yaml");
-    let path = format!("keyring.file.volume.hostPath.path={DIRECTORY}");
-    let values = ["--values", values.to_str().unwrap(), "--set", &path];
-    let _upgraded = upgraded(&values);
+/// A node of the control plane, with a keyring in a file. It is neither when this drops.
+pub(crate) struct Prepared {
+    _keyring: KeyringFile,
+    _plane: ControlPlane,
+    values: String,
+    directory: String,
+}
+
+impl Prepared {
+    pub(crate) fn new() -> Self {
+        let node = Node::named("node-a");
+        let values = root().join("examples/key-provider-file/helm/values.yaml");
+        Self {
+            _keyring: KeyringFile::make(&node),
+            _plane: ControlPlane::on(&node),
+            values: values.to_str().unwrap().to_owned(),
+            directory: format!("keyring.file.volume.hostPath.path={DIRECTORY}"),
+        }
+    }
+
+    /// Helm's arguments, as the README has them. Its directory is the host's own, which is not ours to
+    /// write to; a node's /run is.
+    pub(crate) fn arguments(&self) -> [&str; 4] {
+        ["--values", &self.values, "--set", &self.directory]
+    }
+}
+
+pub(crate) fn key_provider_file() {
     let example = Example::apply("key-provider-file");
     example.wait_listing("app", &[("run/secrets/db/password", "0:0 r--r--r--")]);
     let ready = ["--for=condition=Ready", "keyprovider/file", "--timeout=5m"];

@@ -1,6 +1,4 @@
-use secretvault_e2e::{
-    KeyProvider, Namespace, eventually, kubectl, kubectl_with, root, without_operator,
-};
+use secretvault_e2e::{KeyProvider, Namespace, eventually, kubectl, kubectl_with, root};
 use serde_json::{Value, json};
 
 use super::{File, Said, kubeconfig_of, secretvault, secretvault_with};
@@ -124,14 +122,15 @@ fn a_key_provider_that_does_not_work_is_wrong_and_its_place_is_told() {
     wait_healthy();
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn without_an_operator_nothing_is_sealed_and_the_doctor_says_so() {
-    let gone = without_operator();
+/// While the operator is down.
+pub(crate) fn says_that_nothing_is_sealed() {
     wait_wrong("operator", "0 of 0 replicas are ready");
     wait_wrong("sealing", "a vault that is applied is refused");
-    drop(gone);
-    wait_healthy();
+}
+
+/// When it is back.
+pub(crate) fn finds_nothing_wrong() {
+    let _ = wait_healthy();
 }
 
 /// An object of the chart, changed until the guard drops.

@@ -1,34 +1,46 @@
 //! A node's memory for volumes is used up.
 
-use secretvault_e2e::{Namespace, Node, NodeVolume, Part, Pod, Vault, upgraded};
+use secretvault_e2e::{Namespace, Node, NodeVolume, Part, Pod, Vault};
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn a_volume_beyond_the_nodes_budget_is_refused_and_fits_when_another_has_gone() {
-    let namespace = Namespace::create("failures-budget");
-    // A volume takes twice its contents: a little over 1 MiB.
-    let vault = Vault::named("app").text("ballast", &"x".repeat(512 * 1024));
-    let _ = vault.apply_server_side(&namespace).expect_success();
-    let pod = |name: &str| Pod::mounting(name, "app").on("node-a").that_ends_in_order();
-    pod("first").run(&namespace);
-    // The agents start anew, and count what is there already.
-    let changed = upgraded(&["--set", "agent.nodeBudget=3Mi"]);
-    let first = NodeVolume::of(&namespace, "first");
-    let before = first.mounts();
-    pod("second").run(&namespace);
-    let third = pod("third");
-    third.create(&namespace);
-    let event = third.wait_event(&namespace, "raise the node agent's node budget");
-    assert!(event.contains("ResourceExhausted"), "{event}");
-    assert_eq!(first.mounts(), before);
-    for harmless in ["first", "second"] {
-        let size = namespace.sh(harmless, "wc -c < /run/secrets/ballast");
-        assert_eq!(size.expect_success().trim(), "524288");
+/// A volume of a little over 1 MiB, of before an agent's budget became 3 MiB.
+pub(crate) struct LittleBudget {
+    namespace: Namespace,
+    first: NodeVolume,
+}
+
+impl LittleBudget {
+    pub(crate) fn before() -> Self {
+        let namespace = Namespace::create("failures-budget");
+        // A volume takes twice its contents.
+        let vault = Vault::named("app").text("ballast", &"x".repeat(512 * 1024));
+        let _ = vault.apply_server_side(&namespace).expect_success();
+        Self::pod("first").run(&namespace);
+        let first = NodeVolume::of(&namespace, "first");
+        Self { namespace, first }
     }
-    let deleted = namespace.kubectl(&["delete", "pod", "first"]);
-    let _ = deleted.expect_success();
-    third.wait_ready(&namespace);
-    drop(changed);
+
+    fn pod(name: &str) -> Pod {
+        let pod = Pod::mounting(name, "app").on("node-a");
+        pod.that_ends_in_order()
+    }
+
+    /// The agents have started anew, and have counted what was there already.
+    pub(crate) fn a_volume_beyond_it_is_refused_and_fits_when_another_has_gone(&self) {
+        let before = self.first.mounts();
+        Self::pod("second").run(&self.namespace);
+        let third = Self::pod("third");
+        third.create(&self.namespace);
+        let event = third.wait_event(&self.namespace, "raise the node agent's node budget");
+        assert!(event.contains("ResourceExhausted"), "{event}");
+        assert_eq!(self.first.mounts(), before);
+        for harmless in ["first", "second"] {
+            let size = self.namespace.sh(harmless, "wc -c < /run/secrets/ballast");
+            assert_eq!(size.expect_success().trim(), "524288");
+        }
+        let deleted = self.namespace.kubectl(&["delete", "pod", "first"]);
+        let _ = deleted.expect_success();
+        third.wait_ready(&self.namespace);
+    }
 }
 
 /// What an agent writes to a volume stays charged to its pod when it dies. With a memory limit that

@@ -4,48 +4,77 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use secretvault_e2e::{
-    Namespace, Part, Pod, SYSTEM, Vault, kubectl, wait_replaced, wait_system, without_operator,
+    Namespace, Part, Pod, SYSTEM, Vault, kubectl, side_by_side, wait_system, without_operator,
 };
 
+use crate::editors::deletion;
+use crate::explain::doctor;
 use crate::running::{Running, vault};
 
+/// For all that is tested of it at once: to take it away and bring it back takes longest.
 #[test]
 #[ignore = "it needs the cluster for itself"]
-fn with_the_operator_down_running_pods_keep_their_files_and_new_ones_wait() {
-    let running = Running::start("failures-operator");
-    let doomed = running.another("doomed");
-    doomed.run(&running.namespace);
+fn with_the_operator_down() {
+    let pods = Pods::before();
+    let vaults = deletion::Vaults::before();
     let down = without_operator();
-    let late = running.another("late");
-    late.create(&running.namespace);
-    late.wait_event(&running.namespace, "cannot reach the operator");
-    // kubelet asks again and again, and each time there is no answer.
-    running.volume.wait_republished(2);
-    running.assert_unharmed();
-    // Deleting needs nobody but the agent.
-    let deleted = running.namespace.kubectl(&["delete", "pod", "doomed"]);
-    let _ = deleted.expect_success();
+    side_by_side(&[
+        ("pods", &|| {
+            pods.that_run_keep_their_files_and_new_ones_wait();
+        }),
+        ("vaults", &|| {
+            vaults.with_editors_go_with_their_namespace_only();
+        }),
+        ("doctor", &doctor::says_that_nothing_is_sealed),
+    ]);
     drop(down);
-    late.wait_ready(&running.namespace);
-    assert_eq!(late.read(&running.namespace, "token"), "t-1");
-    running.assert_the_next_change_arrives();
+    assert_spread();
+    side_by_side(&[
+        ("pods", &|| pods.go_on()),
+        ("vaults", &|| vaults.go()),
+        ("doctor", &doctor::finds_nothing_wrong),
+    ]);
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn the_replicas_run_on_nodes_of_their_own() {
-    let distinct = || {
-        let operators = Part::operators();
-        let nodes: BTreeSet<&str> = operators.iter().map(|part| part.node.name()).collect();
-        assert_eq!((operators.len(), nodes.len()), (2, 2), "{operators:?}");
-    };
-    drop(without_operator());
-    distinct();
-    // An upgrade spreads the new ones over the nodes, and not over what the old ones left.
-    let operator = "deployment/secretvault-operator";
-    let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
-    wait_replaced();
-    distinct();
+/// A pod that runs, and one that will be deleted while the operator is down.
+struct Pods {
+    running: Running,
+    late: Pod,
+}
+
+impl Pods {
+    fn before() -> Self {
+        let running = Running::start("failures-operator");
+        running.another("doomed").run(&running.namespace);
+        let late = running.another("late");
+        Self { running, late }
+    }
+
+    fn that_run_keep_their_files_and_new_ones_wait(&self) {
+        let Self { running, late } = self;
+        late.create(&running.namespace);
+        late.wait_event(&running.namespace, "cannot reach the operator");
+        // kubelet asks again and again, and each time there is no answer.
+        running.volume.wait_republished(2);
+        running.assert_unharmed();
+        // Deleting needs nobody but the agent.
+        let deleted = running.namespace.kubectl(&["delete", "pod", "doomed"]);
+        let _ = deleted.expect_success();
+    }
+
+    fn go_on(&self) {
+        let Self { running, late } = self;
+        late.wait_ready(&running.namespace);
+        assert_eq!(late.read(&running.namespace, "token"), "t-1");
+        running.assert_the_next_change_arrives();
+    }
+}
+
+/// The replicas run on nodes of their own.
+fn assert_spread() {
+    let operators = Part::operators();
+    let nodes: BTreeSet<&str> = operators.iter().map(|part| part.node.name()).collect();
+    assert_eq!((operators.len(), nodes.len()), (2, 2), "{operators:?}");
 }
 
 #[test]
@@ -74,6 +103,7 @@ fn pods_start_while_one_replica_after_the_other_is_killed() {
 #[ignore = "it needs the cluster for itself"]
 fn no_apply_fails_while_the_replicas_are_replaced() {
     let namespace = Namespace::create("failures-rollout");
+    assert_spread();
     let rollout = thread::spawn(|| {
         let operator = "deployment/secretvault-operator";
         let _ = kubectl(&["-n", SYSTEM, "rollout", "restart", operator]).expect_success();
@@ -87,6 +117,8 @@ fn no_apply_fails_while_the_replicas_are_replaced() {
         assert!(answer.succeeded, "apply number {applied}: {answer:?}");
     }
     rollout.join().unwrap();
+    // The new ones are spread over the nodes, and not over what the old ones left.
+    assert_spread();
 }
 
 /// The API server hears that a replica leaves some moments after the replica does, and goes on asking

@@ -2,29 +2,17 @@
 
 use std::time::Duration;
 
-use secretvault_e2e::{
-    Namespace, Part, Pod, Upgraded, Vault, eventually, eventually_within, upgraded,
-};
+use secretvault_e2e::{Namespace, Part, Pod, Vault, eventually, eventually_within};
 
 use super::verify::Kept;
 
 /// Replicas that write their log into a file, in a tmpfs of 256 KiB.
-struct Small(#[expect(dead_code, reason = "rolls back when it drops")] Upgraded);
+pub(crate) struct LittleRoom;
 
-impl Small {
-    fn new(on_failure: &str) -> Self {
-        let on_failure = format!("audit.onFailure={on_failure}");
-        Self(upgraded(&[
-            "--set",
-            "audit.file.enabled=true",
-            "--set",
-            "audit.file.volume.emptyDir.medium=Memory",
-            "--set",
-            "audit.file.volume.emptyDir.sizeLimit=256Ki",
-            "--set",
-            &on_failure,
-        ]))
-    }
+impl LittleRoom {
+    /// Helm's values for them.
+    pub(crate) const VALUES: &str = "audit.file.enabled=true,\
+        audit.file.volume.emptyDir.medium=Memory,audit.file.volume.emptyDir.sizeLimit=256Ki";
 
     /// Runs a script in the directory of each replica's log.
     fn each(script: &str) -> String {
@@ -53,16 +41,13 @@ impl Small {
 const REFUSED: &str =
     "the audit log cannot be written, and nothing is allowed that is not in it: try again";
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
+pub(crate) fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
     let namespace = Namespace::create("audit-full");
     let vault = Vault::named("app").text("a", "1");
     vault.store(&namespace);
-    let _small = Small::new("refuse");
-    let pod = Pod::mounting("before", "app");
-    pod.run(&namespace);
-    Small::fill();
+    let before = pod("before");
+    before.run(&namespace);
+    LittleRoom::fill();
     let refused = refused_by_all(&namespace);
     assert!(refused.contains(REFUSED), "{refused}");
     let other = Vault::named("other").text("a", "1");
@@ -70,8 +55,8 @@ fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
     assert!(!other.is_stored(&namespace));
     let late = waiting(&namespace);
     // Who has files keeps them.
-    assert_eq!(pod.read(&namespace, "a"), "1");
-    Small::empty();
+    assert_eq!(before.read(&namespace, "a"), "1");
+    LittleRoom::empty();
     other.store(&namespace);
     late.wait_ready(&namespace);
     let log = lost(&namespace);
@@ -81,24 +66,26 @@ fn what_cannot_be_recorded_is_neither_stored_nor_released_until_it_can_be() {
     );
 }
 
-#[test]
-#[ignore = "it needs the cluster for itself"]
-fn where_the_operator_is_set_so_it_goes_on_and_the_log_says_what_it_lacks() {
+pub(crate) fn where_the_operator_is_set_so_it_goes_on_and_the_log_says_what_it_lacks() {
     let namespace = Namespace::create("audit-release");
     let vault = Vault::named("app").text("a", "1");
-    let _small = Small::new("release");
     vault.store(&namespace);
-    Small::fill();
+    LittleRoom::fill();
     let unrecorded = (0..ROOM).map(|number| format!("v{number}")).find(|name| {
         vault.clone().renamed(name).store(&namespace);
-        !Small::log().contains(&format!("\"name\":\"{name}\""))
+        !LittleRoom::log().contains(&format!("\"name\":\"{name}\""))
     });
     assert!(unrecorded.is_some(), "the log takes more than fits");
-    let pod = Pod::mounting("pod", "app");
-    pod.run(&namespace);
-    assert_eq!(pod.read(&namespace, "a"), "1");
-    Small::empty();
+    let served = pod("pod");
+    served.run(&namespace);
+    assert_eq!(served.read(&namespace, "a"), "1");
+    LittleRoom::empty();
     lost(&namespace);
+}
+
+/// On the node that no other test fills at the same time.
+fn pod(name: &str) -> Pod {
+    Pod::mounting(name, "app").on("node-b")
 }
 
 /// Changes a vault again and again, until nobody records it any more.
@@ -121,10 +108,10 @@ fn refused_by_all(namespace: &Namespace) -> String {
 /// replica, so the one that an agent asks may have room where the other has none.
 fn waiting(namespace: &Namespace) -> Pod {
     for number in 0..ROOM {
-        let pod = Pod::mounting(&format!("late-{number}"), "app");
-        pod.create(namespace);
+        let late = pod(&format!("late-{number}"));
+        late.create(namespace);
         let waits = eventually("the pod starts, or is told why not", || {
-            let told = namespace.events(pod.name());
+            let told = namespace.events(late.name());
             if told.contains("the audit log cannot be written") {
                 assert!(
                     told.contains("nothing is allowed that is not in it"),
@@ -132,7 +119,7 @@ fn waiting(namespace: &Namespace) -> Pod {
                 );
                 return Ok(true);
             }
-            let found = namespace.try_get(&format!("pod/{}", pod.name()))?;
+            let found = namespace.try_get(&format!("pod/{}", late.name()))?;
             let phase = found["status"]["phase"].to_string();
             if phase.contains("Running") {
                 Ok(false)
@@ -141,7 +128,7 @@ fn waiting(namespace: &Namespace) -> Pod {
             }
         });
         if waits {
-            return pod;
+            return late;
         }
     }
     panic!("the log takes more than fits");
@@ -155,7 +142,7 @@ const IN_A_ROW: usize = 12;
 fn lost(namespace: &Namespace) -> String {
     let patience = Duration::from_secs(120);
     let log = eventually_within(patience, "the log says what it lacks", || {
-        let log = Small::log();
+        let log = LittleRoom::log();
         if log.contains("\"audit\":\"gap\",\"lost\":") {
             Ok(log)
         } else {
@@ -164,7 +151,7 @@ fn lost(namespace: &Namespace) -> String {
     });
     // The chains are whole: what could not be written was never a part of them.
     let kept = eventually("the chains are kept", || Kept::now(namespace)?.of(&log));
-    let log = Small::log();
+    let log = LittleRoom::log();
     let _ = kept.verify(&log).expect_success();
     log
 }
