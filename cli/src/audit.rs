@@ -139,5 +139,5 @@ Lines that are none of an audit log are passed over, so a pod's whole log will d
 replica. Without --checkpoints, an end that was cut off cannot be seen.
 
 Examples:
-  kubectl -n secretvault-system logs deployment/secretvault-operator | secretvault audit verify --key audit.pem
+  kubectl -n secretvault-system logs -l app.kubernetes.io/component=operator --tail=-1 | secretvault audit verify --key audit.pem
   secretvault audit verify audit.jsonl* --key audit.pem --checkpoints checkpoints.json";

@@ -177,7 +177,7 @@ pub struct SecretVaultSpec {
     )]
     pub key_provider: Option<String>,
     /// What becomes of files in running pods when their entry, or the vault, is deleted: Retain
-    /// (they stay, as with a Secret; the default) or Remove. A withdrawn right always removes.
+    /// (they stay; the default) or Remove. A withdrawn right always removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<OnDelete>,
     /// If true, entries, files and fileDefaults can no longer change, nor can this field. The same
@@ -207,7 +207,7 @@ impl SecretVaultSpec {
 }
 
 /// What becomes of files in running pods when their entry, or the vault, is deleted: Retain
-/// (they stay, as with a Secret; the default) or Remove. A withdrawn right always removes.
+/// (they stay; the default) or Remove. A withdrawn right always removes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
     /// The files go.
