@@ -152,7 +152,13 @@ impl Publisher {
         error: PublishError,
     ) -> Result<Outcome, PublishError> {
         let slot = self.slot(&target);
-        if let Ok(true) = self.blocking(move |shelf| Ok(shelf.has(&target)?)).await {
+        let attached = self.blocking(move |shelf| Ok(shelf.has(&target)?)).await;
+        let attached = match attached {
+            Ok(attached) => attached,
+            // The node does not tell. An error would cost a running pod its directory.
+            Err(_) => slot.work.lock().await.record.is_some(),
+        };
+        if attached {
             self.note_failure(&slot, &error);
             return Ok(Outcome::Kept);
         }
@@ -322,3 +328,65 @@ impl Publisher {
 
 /// kubelet publishes a new volume twice within half a second.
 const RECENT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    use super::*;
+    use crate::{
+        csi::{self, TokenPlace},
+        metrics::Facts,
+        release::Credentials,
+        state::Store,
+        volume::{Budget, Layer},
+    };
+
+    /// On a node that does not tell what is attached: a file is in the way.
+    fn publisher(directory: &Path) -> Arc<Publisher> {
+        fs::write(directory.join("pods"), "").unwrap();
+        let layer = Layer::open(directory).unwrap();
+        let store = Store::open(directory, directory).unwrap();
+        let credentials = Credentials {
+            ca_file: PathBuf::new(),
+            token_file: PathBuf::new(),
+        };
+        let facts = Facts {
+            budget: 0,
+            noswap: false,
+        };
+        Publisher::new(
+            Arc::new(Shelf::new(layer, store, Budget::new(0, 0))),
+            Operator::new("operator:443".parse().unwrap(), credentials),
+            Arc::new(Metrics::new(facts)),
+            TaskTracker::new(),
+            CancellationToken::new(),
+        )
+    }
+
+    fn record() -> Record {
+        let request = csi::request::tests::request();
+        let (id, path) = (&request.volume_id, &request.target_path);
+        let target = csi::request::target(Path::new("/k"), id, path).unwrap();
+        let request = PublishRequest::parse(target, &request, TokenPlace::Secrets).unwrap();
+        Record {
+            request: Arc::new(request),
+            held: Held::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_was_attached_is_kept_where_the_node_does_not_tell() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let (publisher, record) = (publisher(directory.path()), record());
+        let target = record.request.target.clone();
+        let refused = publisher.keep(target.clone(), PublishError::Busy).await;
+        assert!(matches!(refused, Err(PublishError::Busy)), "a new volume");
+        publisher.slot(&target).work.lock().await.record = Some(record);
+        let kept = publisher.keep(target, PublishError::Busy).await;
+        assert_eq!(kept.unwrap(), Outcome::Kept);
+    }
+}

@@ -44,11 +44,6 @@ impl Shelf {
         }
     }
 
-    /// The volumes underneath.
-    pub fn layer(&self) -> &Layer {
-        &self.layer
-    }
-
     /// Finds what an agent before us has left: its volumes count, the records of those that are
     /// gone are wiped, the others are returned.
     ///
