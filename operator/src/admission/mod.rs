@@ -11,6 +11,9 @@
 //! * An answer holds no plain value: neither its patch (which has no `test` operation) nor its
 //!   message.
 //! * Without a usable key nothing is admitted that would need one.
+//! * What all reviews take together is bounded, in memory and in time.
+
+mod room;
 
 mod answer;
 mod audited;
@@ -31,16 +34,14 @@ pub use pods::PodWebhook;
 pub use removals::RemovalWebhook;
 pub use review::Webhook;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Volume};
 use kube::core::DynamicObject;
 use kube::core::admission::AdmissionReview;
 
-/// The largest review that is read: an object and its predecessor, each at etcd's 1.5 MiB, with
-/// base64 and JSON escapes.
-const MAX_REVIEW_BYTES: usize = 16 * 1024 * 1024;
+use room::{OBJECT, Room};
 
 /// Where the API server sends reviews of `SecretVault`s.
 pub const VAULTS_PATH: &str = "/admission/secretvaults";
@@ -71,11 +72,12 @@ pub fn router(
         .route(REMOVALS_PATH, post(removals))
         .with_state(removal);
     let pods_router = Router::new().route(PODS_PATH, post(pods)).with_state(pod);
-    vaults_router
-        .merge(deletions_router)
-        .merge(removals_router)
-        .merge(pods_router)
-        .layer(DefaultBodyLimit::max(MAX_REVIEW_BYTES))
+    let room = Room::new();
+    let of_stored = room.door(LONGEST, OBJECT);
+    room.door(LONGEST_VAULT, OBJECT)
+        .before(vaults_router)
+        .merge(of_stored.before(deletions_router.merge(removals_router)))
+        .merge(room.door(LONGEST, LISTED_IN_POD).before(pods_router))
 }
 
 async fn vaults(
@@ -105,3 +107,19 @@ async fn pods(
 ) -> Json<AdmissionReview<DynamicObject>> {
     Json(webhook.review(review).await.into_review())
 }
+
+/// What one object of a list takes in a pod: a volume is the largest, and what a list has when it
+/// grows is there three times over.
+const LISTED_IN_POD: usize = 3 * size_of::<Volume>();
+
+/// The longest review of one object: an API server takes 3 MiB of a pod, and stores 1.5 MiB of a
+/// vault. The rest is what it adds.
+const LONGEST: usize = 4 * 1024 * 1024;
+
+/// The longest review of a vault that is written: the new object, of which an API server takes
+/// 3 MiB, and the stored one, which has 1.5 MiB. It writes `<`, `>` and `&` with six characters, so
+/// that the plain values alone (768 KiB, which are 1 MiB once sealed) may have 4.5 MiB here.
+const LONGEST_VAULT: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

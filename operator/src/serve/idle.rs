@@ -151,10 +151,13 @@ mod tests {
         drop(under_way);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_wait_ends_when_the_time_is_over() {
-        Activity::begun()
-            .idle(Duration::from_millis(20), LATER)
-            .await;
+        let (activity, begun) = (Activity::begun(), Instant::now());
+        activity.idle(FIRST, LATER).await;
+        assert_eq!(begun.elapsed(), FIRST);
+        drop(activity.request());
+        activity.idle(FIRST, LATER).await;
+        assert_eq!(begun.elapsed(), FIRST + LATER);
     }
 }

@@ -7,6 +7,7 @@
 //! | 10 s for a request's head | holding a connection by sending slowly |
 //! | 5 min without a request | holding connections that are of no use |
 //! | 64 KiB of request head, 128 streams | using up memory by one connection |
+//! | 64 KiB of a body that is not read yet | the same, and holding up what is read by what waits |
 //!
 //! A connection whose peer is gone without a word is found by HTTP/2 pings.
 //!
@@ -192,7 +193,9 @@ fn protocol(negotiated: Option<&[u8]>) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_header_list_size(HEAD_SIZE_H2)
-        .max_concurrent_streams(STREAMS);
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(UNREAD)
+        .initial_connection_window_size(STREAMS * UNREAD);
     builder
 }
 
@@ -231,6 +234,10 @@ const IDLE: Duration = Duration::from_secs(300);
 const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
 const STREAMS: u32 = 128;
+/// What a peer may send of a body before it is read. A connection has room for that of all streams:
+/// with less, requests that wait for their turn use it up, and none whose turn it is can arrive. It
+/// is what peers begin with, so that none sends more before it knows.
+const UNREAD: u32 = 64 * 1024 - 1;
 
 #[cfg(test)]
 mod callers_tests;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version::TLS12};
 use rustls_pki_types::ServerName as DnsName;
@@ -254,4 +255,29 @@ async fn a_peer_that_never_speaks_tls_does_not_hold_up_the_end() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// An API server has one connection for all that it asks.
+#[tokio::test]
+async fn requests_that_nobody_reads_yet_do_not_hold_up_one_that_is_read() {
+    let unread = async |request: Request<Body>| {
+        std::future::pending::<()>().await;
+        drop(request);
+    };
+    let router = Router::new()
+        .route("/unread", post(unread))
+        .route("/", post(async |body: Bytes| body.len().to_string()));
+    let server = running(router).await;
+    let stream = connect(server.address, h2(&server)).await.unwrap();
+    let (client, _) = speak(stream).await;
+    let send = |path: &str| {
+        let request = Request::post(format!("https://{NAME}{path}"));
+        let body = Body::from(vec![0_u8; 128 * 1024]);
+        client.clone().send_request(request.body(body).unwrap())
+    };
+    let waiting: Vec<_> = (0..100).map(|_| send("/unread")).collect();
+    sleep(Duration::from_millis(200)).await;
+    let read = timeout(Duration::from_secs(5), send("/")).await;
+    assert_eq!(read.unwrap().unwrap().status(), 200);
+    drop(waiting);
 }
