@@ -135,7 +135,8 @@ impl Annotations {
         if let Some(name) = ours.keys().find(|name| !KNOWN.contains(name)) {
             return Err(unknown(name));
         }
-        if let (Some(first), false) = (ours.keys().next(), ours.contains_key("vaults")) {
+        let asking = ours.keys().find(|name| **name != RESTARTED_AT);
+        if let (Some(first), false) = (asking, ours.contains_key("vaults")) {
             let annotation = (*first).to_owned();
             return Err(AnnotationError::NoVaults { annotation });
         }
@@ -157,8 +158,8 @@ impl Annotations {
             containers: text("containers").map(containers).transpose()?,
             env_file: text("env-file").map_or_else(|| Ok(BTreeMap::new()), env_file)?,
             file_env: boolean("file-env", text("file-env"))?,
-            env: boolean("env", text("env"))?,
-            on_change: text("on-change").map_or(Ok(OnChange::None), on_change)?,
+            env: boolean(ENV, text(ENV))?,
+            on_change: text(ON_CHANGE).map_or(Ok(OnChange::None), on_change)?,
         })
     }
 
@@ -166,6 +167,23 @@ impl Annotations {
     pub(super) fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
+}
+
+/// Whether the annotations of a pod, or of a template, ask to roll the owner after a change. What
+/// means nothing asks for nothing: the webhook refuses it.
+pub(crate) fn ask_for_restart(annotations: &BTreeMap<String, String>) -> bool {
+    let text = said(annotations, ON_CHANGE);
+    text.is_some_and(|text| on_change(text) == Ok(OnChange::Restart))
+}
+
+/// Whether the annotations of a pod ask for variables: these are as old as its containers.
+pub(crate) fn ask_for_variables(annotations: &BTreeMap<String, String>) -> bool {
+    boolean(ENV, said(annotations, ENV)) == Ok(true)
+}
+
+fn said<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let text = annotations.get(&format!("{PREFIX}{name}"));
+    text.map(String::as_str)
 }
 
 fn unknown(name: &str) -> AnnotationError {
@@ -245,6 +263,13 @@ fn shown(text: &str) -> String {
 
 const DEFAULT_MOUNT_PATH: &str = "/run/secrets";
 
+const ENV: &str = "env";
+
+const ON_CHANGE: &str = "on-change";
+
+/// It asks for nothing. The operator writes it into pod templates, where it stays when others go.
+const RESTARTED_AT: &str = "restarted-at";
+
 /// Every annotation there is.
 const KNOWN: [&str; 12] = [
     "vaults",
@@ -256,9 +281,9 @@ const KNOWN: [&str; 12] = [
     "mode",
     "env-file",
     "file-env",
-    "env",
-    "on-change",
-    "restarted-at",
+    ENV,
+    ON_CHANGE,
+    RESTARTED_AT,
 ];
 
 /// Those that are attributes of the volume.

@@ -4,7 +4,7 @@
 //!
 //! | annotation | is |
 //! |---|---|
-//! | `vaults` | which vaults: the text of the volume attribute `vaults`. All others need it |
+//! | `vaults` | which vaults: the text of the volume attribute `vaults`. All others but the last need it |
 //! | `mount-path` | where the files are; `/run/secrets` unless it says otherwise |
 //! | `containers` | which containers get them, by name and separated by commas; else all, init containers too |
 //! | `items`, `uid`, `gid`, `mode` | the volume attributes of these names |
@@ -12,7 +12,7 @@
 //! | `file-env` | `"true"`: the same for every file, under the name that [`secretvault_vault::variables()`] gives it |
 //! | `env` | `"true"`: the launcher sets `NAME` to each file's content, and then becomes the command |
 //! | `on-change` | `none`, `restart`, or `signal:NAME`: what happens to a running container after a change |
-//! | `restarted-at` | when the operator last rolled the pod's owner; it writes this itself |
+//! | `restarted-at` | for which changes the operator rolled the pod's owner; it writes this itself, and it asks for nothing |
 //!
 //! A name that is not here is refused: a typo must not silently mean that a pod runs without its
 //! secrets. So is a pod that has no volume of ours although it asks for one: by a policy of the API
@@ -42,6 +42,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use annotations::{ask_for_restart, ask_for_variables};
 pub(crate) use files::Known;
 pub(crate) use inject::{Injection, inject, looks_at_namespace};
 pub use launcher::Launcher;

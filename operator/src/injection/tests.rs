@@ -48,6 +48,13 @@ fn a_pod_without_our_annotations_stays_as_it_is() {
 }
 
 #[test]
+fn a_pod_whose_owner_was_rolled_once_and_that_asks_for_nothing_any_more_stays_as_it_is() {
+    let mut pod = pod(&[]);
+    pod["metadata"]["annotations"] = json!({"secretvault.dev/restarted-at": "u@2"});
+    assert_eq!(Scene::with_a_vault().injected(&pod), pod);
+}
+
+#[test]
 fn volume_attributes_are_passed_on_as_they_are_written() {
     let attributes = [
         ("items", "db/password = pw , smtp/**"),

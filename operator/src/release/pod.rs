@@ -16,6 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::identity::PodIdentity;
+use crate::injection::{ask_for_restart, ask_for_variables};
 use crate::vaults::Fault;
 
 /// Reads the pod that a token names. None: there is none of that name.
@@ -65,6 +66,7 @@ pub(super) fn live(
     if pod.metadata.deletion_timestamp.is_some() && !holds_files {
         return Err(PodError::Terminating);
     }
+    let annotations = pod.metadata.annotations.as_ref();
     Ok(LivePod {
         subject: Subject {
             namespace: identity.namespace.clone(),
@@ -72,16 +74,9 @@ pub(super) fn live(
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             ..Subject::default()
         },
-        env: is_annotated(pod, ENV, "true"),
-        restart: is_annotated(pod, ON_CHANGE, "restart"),
+        env: annotations.is_some_and(ask_for_variables),
+        restart: annotations.is_some_and(ask_for_restart),
     })
-}
-
-/// Whether an annotation says exactly this. What else it may say is the webhook's to refuse.
-fn is_annotated(pod: &Pod, key: &str, value: &str) -> bool {
-    let annotations = pod.metadata.annotations.as_ref();
-    let said = annotations.and_then(|annotations| annotations.get(key));
-    said.is_some_and(|said| said.trim() == value)
 }
 
 /// Why a pod is not served although its token is good.
@@ -106,12 +101,6 @@ pub(super) enum PodError {
     #[error("the pod is being deleted")]
     Terminating,
 }
-
-/// Whether the pod's containers get variables.
-const ENV: &str = "secretvault.dev/env";
-
-/// What is to happen when a vault changes.
-const ON_CHANGE: &str = "secretvault.dev/on-change";
 
 /// How long reading one pod may take.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -186,10 +175,11 @@ mod tests {
             (live.env, live.restart)
         };
         assert_eq!(of(&[]), (false, false));
-        assert_eq!(of(&[(ENV, "true"), (ON_CHANGE, "restart")]), (true, true));
-        assert_eq!(of(&[(ENV, "false"), (ON_CHANGE, "none")]), (false, false));
+        let (env, on_change) = ("secretvault.dev/env", "secretvault.dev/on-change");
+        assert_eq!(of(&[(env, "true"), (on_change, "restart")]), (true, true));
+        assert_eq!(of(&[(env, "false"), (on_change, "none")]), (false, false));
         assert_eq!(
-            of(&[(ENV, "yes"), (ON_CHANGE, "signal:HUP")]),
+            of(&[(env, "yes"), (on_change, "signal:HUP")]),
             (false, false)
         );
         assert_eq!(of(&[("secretvault.dev/envy", "true")]), (false, false));

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::changes::Changes;
 use super::due::PodId;
 use super::workload::{Kind, State, WorkloadId};
+use crate::injection::ask_for_restart;
 use crate::vaults::Fault;
 
 /// What is known of the owners of pods. Remembered for a while: the pods of one workload have one
@@ -43,6 +44,16 @@ pub(super) enum Obstacle {
         "restart is not enabled: a cluster administrator can set restart.enabled in SecretVault's Helm chart; until then, restart the pod yourself"
     )]
     NotEnabled,
+    /// Its owner's template says nothing of it.
+    #[error(
+        "the pod template of its {kind} {name} does not ask for restarts: set secretvault.dev/on-change there"
+    )]
+    NotAsked {
+        /// The owner's kind.
+        kind: &'static str,
+        /// The owner's name.
+        name: String,
+    },
     /// Something else owns it.
     #[error(
         "it belongs to {kind} {name}, and only a Deployment, a StatefulSet or a DaemonSet can be restarted: make the pod anew yourself"
@@ -126,6 +137,13 @@ impl Owners {
             None => return Ok(Owner::Nobody(other(controller))),
         };
         match found.read(client).await {
+            // Whoever may create pods may say that any workload owns one.
+            Ok(Some(workload)) if workload.uid == found.uid && !workload.asks => {
+                Ok(Owner::Nobody(Obstacle::NotAsked {
+                    kind: found.kind.name(),
+                    name: found.name,
+                }))
+            }
             Ok(Some(workload)) if workload.uid == found.uid => {
                 if workload.state == State::Rolling {
                     self.rolling.insert(found.clone(), workload.recorded);
@@ -150,11 +168,10 @@ fn workload_of((owner, _): &(Owner, Instant)) -> Option<&WorkloadId> {
 fn asks(pod: &Pod, uid: &str) -> bool {
     let phase = pod.status.as_ref().and_then(|it| it.phase.as_deref());
     let annotations = pod.metadata.annotations.as_ref();
-    let on_change = annotations.and_then(|it| it.get(ON_CHANGE));
     pod.metadata.uid.as_deref() == Some(uid)
         && pod.metadata.deletion_timestamp.is_none()
         && !matches!(phase, Some("Succeeded" | "Failed"))
-        && on_change.is_some_and(|it| it.trim() == RESTART)
+        && annotations.is_some_and(ask_for_restart)
 }
 
 /// The Deployment that a ReplicaSet belongs to. None: to no Deployment.
@@ -222,7 +239,5 @@ fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
 /// How long the API server may take.
 const ANSWER: Duration = Duration::from_secs(5);
 const FORBIDDEN: u16 = 403;
-const ON_CHANGE: &str = "secretvault.dev/on-change";
 /// How long an answer is good: a right that is granted is noticed after that.
 const REMEMBERED: Duration = Duration::from_secs(60);
-const RESTART: &str = "restart";

@@ -56,6 +56,7 @@ mod tests {
 
     fn planned(state: State, recorded: &str, patient: bool) -> Plan {
         let workload = Workload {
+            asks: true,
             uid: "w".to_owned(),
             version: "1".to_owned(),
             recorded: Changes::parse(recorded),

@@ -120,6 +120,23 @@ async fn a_pod_that_does_not_ask_is_left_alone_whatever_is_said_of_it() {
     }
 }
 
+/// Whoever may create pods may say that any workload owns one.
+#[tokio::test(start_paused = true)]
+async fn a_workload_whose_template_does_not_ask_is_left_alone_and_the_pod_is_told() {
+    let mut scene = Scene::begin();
+    scene.deployment("web");
+    let mut deployment = scene.server.stored(&path("deployments", "web"));
+    deployment["spec"]["template"]["metadata"] = json!({});
+    scene.server.object(&path("deployments", "web"), deployment);
+    scene.edit(2);
+    seconds(60).await;
+    assert!(scene.rolled().is_empty());
+    let events = scene.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    let says = "the pod template of its Deployment web does not ask for restarts";
+    assert!(events[0].2.contains(says), "{events:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_right_nothing_is_written_and_the_pod_is_told() {
     let mut scene = Scene::begin();

@@ -13,7 +13,7 @@ use kube::{
 use serde_json::json;
 
 use super::changes::Changes;
-use crate::{controller::apply::FIELD_MANAGER, vaults::Fault};
+use crate::{controller::apply::FIELD_MANAGER, injection::ask_for_restart, vaults::Fault};
 
 /// A workload, by name and UID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,8 @@ pub(super) enum Kind {
 pub(super) struct Workload {
     pub(super) uid: String,
     pub(super) version: String,
+    /// Whether its pods ask to be restarted, by its own template's word.
+    pub(super) asks: bool,
     /// For which changes its pods were made anew.
     pub(super) recorded: Changes,
     pub(super) state: State,
@@ -150,6 +152,7 @@ impl Workload {
             .and_then(|it| it.metadata.as_ref())
             .and_then(|it| it.annotations.as_ref());
         let recorded = annotations.and_then(|it| it.get(ANNOTATION));
+        let asks = annotations.is_some_and(ask_for_restart);
         let state = if meta.deletion_timestamp.is_some() {
             State::Deleting
         } else {
@@ -158,6 +161,7 @@ impl Workload {
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
+            asks,
             recorded: recorded
                 .map(|text| Changes::parse(text))
                 .unwrap_or_default(),

@@ -80,13 +80,54 @@ fn annotations_of_others_are_none_of_ours() {
 
 #[test]
 fn nothing_is_asked_for_without_a_vault() {
-    for name in ["items", "env", "on-change", "restarted-at"] {
-        let error = parse(&[(name, "none")]).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("{PREFIX}{name} is of no use")),
-            "{error}"
-        );
+    for name in ["items", "env", "on-change", "uid"] {
+        let restarted = ("restarted-at", "u@2");
+        for pairs in [&[(name, "none")][..], &[(name, "none"), restarted]] {
+            let error = parse(pairs).unwrap_err().to_string();
+            let says = format!("{PREFIX}{name} is of no use");
+            assert!(error.contains(&says), "{error}");
+        }
     }
+}
+
+/// It stays in a template whose author takes all others out.
+#[test]
+fn a_restart_that_was_made_asks_for_nothing() {
+    let read = parse(&[("restarted-at", "u@2")]).unwrap();
+    assert_eq!(read, parse(&[]).unwrap());
+    let misspelt = parse(&[("restarted-at", "u@2"), ("vault", "app")]);
+    assert!(matches!(misspelt, Err(AnnotationError::Unknown { .. })));
+}
+
+/// What others act on is what the webhook reads, and nothing that it would refuse.
+#[test]
+fn a_restart_and_variables_are_asked_for_in_one_way() {
+    let asked = |pairs: &[(&str, &str)]| {
+        let all = pairs.iter();
+        let all = all.map(|(name, text)| (format!("{PREFIX}{name}"), (*text).to_owned()));
+        let all = all.collect();
+        (ask_for_variables(&all), ask_for_restart(&all))
+    };
+    assert_eq!(asked(&[]), (false, false));
+    for (env, on_change) in [
+        ("true", "restart"),
+        ("false", "none"),
+        ("True", "Restart"),
+        (" true", "restart "),
+        ("yes", "signal:HUP"),
+        ("", ""),
+    ] {
+        let read = |name: &str, text: &str| with(name, text).ok();
+        let expected = (
+            read("env", env).is_some_and(|it| it.env),
+            read("on-change", on_change).is_some_and(|it| it.on_change == OnChange::Restart),
+        );
+        let pairs = [("env", env), ("on-change", on_change)];
+        assert_eq!(asked(&pairs), expected, "{pairs:?}");
+        assert_eq!(expected, (env == "true", on_change == "restart"));
+    }
+    let of_others = [("envy", "true"), ("on-changes", "restart")];
+    assert_eq!(asked(&of_others), (false, false));
 }
 
 #[test]

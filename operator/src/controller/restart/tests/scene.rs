@@ -76,7 +76,7 @@ impl Scene {
         let object = json!({
             "apiVersion": "apps/v1",
             "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1, "resourceVersion": "1"},
-            "spec": {"selector": {}, "serviceName": "", "template": {"metadata": {}}},
+            "spec": {"selector": {}, "serviceName": "", "template": {"metadata": {"annotations": {"secretvault.dev/on-change": "restart"}}}},
             "status": status,
         });
         self.server.object(&path(plural, name), object);

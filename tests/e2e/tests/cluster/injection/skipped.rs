@@ -101,6 +101,23 @@ fn annotations_without_vaults_are_refused_where_the_webhook_does_not_work() {
     let _ = dry_run_in(KUBE_SYSTEM, &pod).expect_success();
 }
 
+/// It stays in a template from which somebody took all others out.
+#[test]
+fn the_annotation_of_a_restart_that_was_made_asks_for_nothing() {
+    let scene = Scene::new("injection-restarted");
+    let mut pod = plain();
+    pod["metadata"]["annotations"] = json!({"secretvault.dev/restarted-at": "u@2"});
+    for namespace in [scene.namespace.name(), KUBE_SYSTEM] {
+        let _ = dry_run_in(namespace, &pod).expect_success();
+    }
+    pod["metadata"]["annotations"]["secretvault.dev/env"] = json!("true");
+    let refused = dry_run_in(scene.namespace.name(), &pod).expect_failure();
+    assert!(
+        refused.contains("of no use without secretvault.dev/vaults"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_pod_that_is_there_is_not_annotated_later_and_can_be_labelled() {
     let scene = Scene::new("injection-later");
