@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use secretvault_crds::{DataKey, whole_second};
 use secretvault_envelope::{Dek, DekId, VaultBinding};
@@ -54,31 +52,6 @@ pub trait KeyProvider {
         vault: &VaultBinding<'_>,
         data_key: &DataKey,
     ) -> impl Future<Output = Result<Option<Dek>, Self::Error>> + Send;
-}
-
-impl<T: KeyProvider + Sync + Send> KeyProvider for Arc<T> {
-    type Error = T::Error;
-
-    fn scope(&self) -> &str {
-        T::scope(self)
-    }
-
-    fn wrap(
-        &self,
-        vault: &VaultBinding<'_>,
-        id: DekId,
-        dek: &Dek,
-    ) -> impl Future<Output = Result<WrappedKey, Self::Error>> + Send {
-        T::wrap(self, vault, id, dek)
-    }
-
-    fn unwrap(
-        &self,
-        vault: &VaultBinding<'_>,
-        data_key: &DataKey,
-    ) -> impl Future<Output = Result<Option<Dek>, Self::Error>> + Send {
-        T::unwrap(self, vault, data_key)
-    }
 }
 
 /// A wrapped data key.

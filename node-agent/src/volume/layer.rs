@@ -55,11 +55,6 @@ impl Layer {
         self.noswap
     }
 
-    /// The directory that targets lie in.
-    pub fn kubelet_dir(&self) -> &Path {
-        self.kubelet.path()
-    }
-
     /// The targets on which a volume of ours is attached.
     ///
     /// # Errors
