@@ -342,8 +342,10 @@ fn refused(store: &Store, shelf: &Shelf, refusal: &Refusal) -> SelectionError {
                 .find(|vault| !shelf.vaults.contains_key(*vault));
             missing.and_then(|vault| similar(store, vault))
         }
-        Refusal::Behind { .. }
+        Refusal::AccessTooLarge { .. }
+        | Refusal::Behind { .. }
         | Refusal::Forbidden { .. }
+        | Refusal::ItemsTooLarge
         | Refusal::PathCollision { .. }
         | Refusal::PrefixTooLong { .. } => None,
     };

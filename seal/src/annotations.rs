@@ -35,6 +35,10 @@ pub(crate) const READABLE: [&str; 13] = [
     "rekeyAfter",
 ];
 
+/// The most bytes of annotations, keys and texts, that are searched for values: what Kubernetes takes
+/// of one object. The one that client-side apply leaves loses its values first.
+pub(crate) const MAX_ANNOTATIONS: usize = 256 * 1024;
+
 /// Values shorter than this are only looked for as a whole JSON string: the letter "a" is in every
 /// annotation.
 const SHORTEST_SUBSTRING: usize = 6;
@@ -51,13 +55,21 @@ pub(crate) fn refuse_unreadable_copies(
     if plain.is_empty() {
         return Ok(());
     }
-    for (annotation, text) in annotations.iter().filter(|(key, _)| *key != LAST_APPLIED) {
-        if OPAQUE_COPIES.contains(&annotation.as_str()) {
-            return Err(Refusal::AnnotationKeepsManifest {
-                annotation: annotation.clone(),
-            });
-        }
-        if let Some(entry) = plain.iter().find(|entry| holds(text, entry)) {
+    let searched = || annotations.iter().filter(|(key, _)| *key != LAST_APPLIED);
+    // Kubernetes has the same limit, and comes to it later.
+    let bytes: usize = searched().map(|(key, text)| key.len() + text.len()).sum();
+    if bytes > MAX_ANNOTATIONS {
+        return Err(Refusal::AnnotationsTooLarge { bytes });
+    }
+    let opaque = |key: &&String| OPAQUE_COPIES.contains(&key.as_str());
+    if let Some(annotation) = searched().map(|(key, _)| key).find(opaque) {
+        return Err(Refusal::AnnotationKeepsManifest {
+            annotation: annotation.clone(),
+        });
+    }
+    for entry in plain.iter().filter(|entry| !entry.text.is_empty()) {
+        let forms = Forms::of(entry.text);
+        if let Some((annotation, _)) = searched().find(|(_, text)| forms.are_in(text)) {
             return Err(Refusal::AnnotationHoldsValue {
                 annotation: annotation.clone(),
                 entry: entry.name.to_owned(),
@@ -67,22 +79,38 @@ pub(crate) fn refuse_unreadable_copies(
     Ok(())
 }
 
-fn holds(annotation: &str, entry: &Entry<'_>) -> bool {
-    if entry.text.is_empty() {
-        return false;
+/// A value as an annotation may hold it. Made once, however many annotations there are.
+struct Forms<'a> {
+    text: &'a str,
+    quoted: Zeroizing<String>,
+    encoded: Zeroizing<String>,
+}
+
+impl<'a> Forms<'a> {
+    fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            quoted: Zeroizing::new(Value::from(text).to_string()),
+            encoded: Zeroizing::new(BASE64_STANDARD.encode(text)),
+        }
     }
-    let quoted = Zeroizing::new(Value::from(entry.text).to_string());
-    if annotation == entry.text || annotation.contains(quoted.as_str()) {
-        return true;
+
+    fn are_in(&self, annotation: &str) -> bool {
+        // No form is shorter than the text.
+        if annotation.len() < self.text.len() {
+            return false;
+        }
+        if annotation == self.text || annotation.contains(self.quoted.as_str()) {
+            return true;
+        }
+        if self.text.len() < SHORTEST_SUBSTRING {
+            return false;
+        }
+        let escaped = self.quoted.trim_matches('"');
+        [self.text, escaped, self.encoded.trim_end_matches('=')]
+            .into_iter()
+            .any(|form| annotation.contains(form))
     }
-    if entry.text.len() < SHORTEST_SUBSTRING {
-        return false;
-    }
-    let escaped = quoted.trim_matches('"');
-    let encoded = Zeroizing::new(BASE64_STANDARD.encode(entry.text));
-    [entry.text, escaped, encoded.trim_end_matches('=')]
-        .into_iter()
-        .any(|form| annotation.contains(form))
 }
 
 /// The last-applied annotation without its values, or `None` where there is no such annotation.

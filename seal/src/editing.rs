@@ -4,16 +4,20 @@
 //! * The stored rules decide, never the ones that come in.
 //! * Rules that cannot be read let nobody write.
 //! * No value is looked into: see [`secretvault_vault::editors`].
+//! * Of more entries than a vault can have none is named: such a request is refused, and the audit log
+//!   need not name them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use secretvault_crds::SecretVaultSpec;
+use secretvault_crds::limits::MAX_ENTRIES;
 use secretvault_vault::{Edit, Editor, EditorRule, EntryName, Written, check_removal, uncovered};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::Manifest;
+use crate::examine::entry_names;
 
 /// What a request writes of a vault's spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,14 +46,17 @@ pub fn edits(stored: Option<Manifest<'_>>, incoming: Manifest<'_>) -> Edits {
     let nothing = Value::Null;
     let stored = stored.map_or(&nothing, |stored| stored.spec);
     let (before, now) = (Entries::read(stored), Entries::read(incoming.spec));
-    let mut fields: Vec<String> = before.unreadable;
+    let entries = if before.too_many || now.too_many {
+        Vec::new()
+    } else {
+        secretvault_vault::edits(&before.written, &now.written)
+    };
+    let mut fields: BTreeSet<String> = before.unreadable;
     fields.extend(now.unreadable);
     fields.extend(changed_fields(stored, incoming.spec));
-    fields.sort_unstable();
-    fields.dedup();
     Edits {
-        entries: secretvault_vault::edits(&before.written, &now.written),
-        fields,
+        entries,
+        fields: fields.into_iter().collect(),
     }
 }
 
@@ -83,7 +90,7 @@ pub fn check_remover(stored: Manifest<'_>, editor: &Editor) -> Result<(), NoEdit
         return Ok(());
     };
     let entries = Entries::read(stored.spec);
-    let fields = entries.unreadable;
+    let fields: Vec<String> = entries.unreadable.into_iter().collect();
     let names = entries.written.into_keys();
     let entries = match check_removal(&rules, stored.namespace, editor, names) {
         Ok(()) if fields.is_empty() => return Ok(()),
@@ -111,25 +118,32 @@ type Content<'a> = (&'static str, &'a Value, Option<&'a Value>);
 /// The entries of a spec, as far as they can be read.
 struct Entries<'a> {
     written: BTreeMap<EntryName, Written<Content<'a>>>,
-    /// Maps and rules that have no readable name.
-    unreadable: Vec<String>,
+    /// Maps and rules that have no readable name, or too many.
+    unreadable: BTreeSet<String>,
+    /// More than a vault can have: none was read.
+    too_many: bool,
 }
 
 impl<'a> Entries<'a> {
     fn read(spec: &'a Value) -> Self {
         let mut entries = Self {
             written: BTreeMap::new(),
-            unreadable: Vec::new(),
+            unreadable: BTreeSet::new(),
+            too_many: entry_names(spec).count() > MAX_ENTRIES,
         };
         let rules = entries.read_rules(spec);
         for map in MAPS {
-            let Some(values) = spec.get(map) else {
+            let Some(values) = spec.get(map).and_then(Value::as_object) else {
                 continue;
             };
-            for (name, value) in values.as_object().into_iter().flatten() {
+            if entries.too_many {
+                entries.unreadable.insert(format!("spec.{map}"));
+                continue;
+            }
+            for (name, value) in values {
                 let rule = rules.get(name.as_str()).copied();
                 if !entries.read_entry(map, name, value, rule) {
-                    entries.unreadable.push(format!("spec.{map}"));
+                    entries.unreadable.insert(format!("spec.{map}"));
                 }
             }
         }
@@ -144,7 +158,7 @@ impl<'a> Entries<'a> {
             let entry = rule.get("entry").and_then(Value::as_str);
             let other = entry.and_then(|entry| named.insert(entry, rule));
             if entry.is_none() || other.is_some() {
-                self.unreadable.push("spec.files".to_owned());
+                self.unreadable.insert("spec.files".to_owned());
             }
         }
         named
@@ -175,29 +189,22 @@ impl<'a> Entries<'a> {
 fn changed_fields<'a>(stored: &'a Value, incoming: &'a Value) -> impl Iterator<Item = String> {
     let names = |spec: &'a Value| spec.as_object().into_iter().flat_map(Map::keys);
     let names = names(stored).chain(names(incoming));
-    let other = names.filter(|name| !ELSEWHERE.contains(&name.as_str()));
+    let elsewhere = |name: &str| MAPS.contains(&name) || ELSEWHERE.contains(&name);
+    let other = names.filter(move |name| !elsewhere(name));
     let changed = other.filter(|name| field(stored, name) != field(incoming, name));
     changed.map(|name| format!("spec.{name}"))
 }
 
 /// A field, if it says something.
-fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
+pub(crate) fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
     spec.get(name).filter(|value| !value.is_null())
 }
 
+/// The maps of entries.
 pub(crate) const MAPS: [&str; 4] = ["binaryData", "data", "publicBinaryData", "publicData"];
 
-/// What is compared entry by entry, or judged in another way.
-const ELSEWHERE: [&str; 8] = [
-    "access",
-    "binaryData",
-    "data",
-    "dataKey",
-    "editors",
-    "files",
-    "publicBinaryData",
-    "publicData",
-];
+/// What else is compared entry by entry, or judged in another way.
+const ELSEWHERE: [&str; 4] = ["access", "dataKey", "editors", "files"];
 
 /// What he may not do, such as `update db/password, change spec.onDelete`.
 impl fmt::Display for NoEditor {

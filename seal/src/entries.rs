@@ -25,6 +25,14 @@ impl Entry<'_> {
             entry: self.name.to_owned(),
         }
     }
+
+    /// The refusal of a value that the operator brings in.
+    pub(crate) fn of_operator(&self) -> Refusal {
+        Refusal::OperatorsValue {
+            map: self.map.field(),
+            entry: self.name.to_owned(),
+        }
+    }
 }
 
 /// The two maps whose values are sealed.

@@ -1,13 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use secretvault_crds::limits::MAX_ENTRIES;
 use secretvault_crds::{DataKey, SecretVault, SecretVaultSpec};
+use secretvault_vault::effort::{MAX_EFFORT, effort, weight};
+use secretvault_vault::{EditorRule, Vault};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::annotations::refuse_unreadable_copies;
-use crate::editing::{Edits, edits};
+use crate::editing::{Edits, MAPS, edits};
 use crate::entries::{Entry, Sealable, read_entries};
 use crate::need::{Settings, key_need};
 use crate::{KeyNeed, Refusal, Wish};
@@ -33,8 +35,7 @@ impl<'a> Manifest<'a> {
 }
 
 pub(crate) fn entry_names(spec: &Value) -> impl Iterator<Item = &str> {
-    let maps = ["data", "binaryData", "publicData", "publicBinaryData"];
-    let maps = maps.into_iter();
+    let maps = MAPS.into_iter();
     let maps = maps.filter_map(move |map| spec.get(map)?.as_object());
     maps.flat_map(|map| map.keys().map(String::as_str))
 }
@@ -47,6 +48,8 @@ pub struct Examined<'a> {
     pub(crate) fresh_envelopes: bool,
     /// The stored object says that its values cannot change.
     pub(crate) immutable: bool,
+    /// The requester is the operator itself, which changes no value.
+    pub(crate) by_operator: bool,
     pub(crate) stored_data_key: Option<DataKey>,
     pub(crate) incoming_data_key: Option<DataKey>,
     pub(crate) now: Timestamp,
@@ -112,14 +115,19 @@ pub fn examine<'a>(
     if incoming.name.is_empty() {
         return Err(Refusal::GeneratedName);
     }
+    // Before anything looks at each of them: the schema, which has the same limit, comes later.
+    check_count(stored, incoming)?;
     let entries = read_entries(stored.map(|stored| stored.spec), incoming.spec)?;
-    check_form(stored, incoming)?;
+    check_form(incoming)?;
     refuse_unreadable_copies(incoming.annotations, &entries)?;
     let settings = Settings::read(incoming.spec)?;
     let stored_settings = stored
         .map(|stored| Settings::read(stored.spec))
         .transpose()?;
     let need = key_need(stored_settings.as_ref(), &settings, &entries, wish)?;
+    if wish.by_operator {
+        refuse_values(&need, &entries)?;
+    }
     let rights = rights(stored, incoming, &need, &entries);
     Ok(Examined {
         stored,
@@ -129,6 +137,7 @@ pub fn examine<'a>(
         immutable: stored_settings
             .as_ref()
             .is_some_and(|stored| stored.immutable == Some(true)),
+        by_operator: wish.by_operator,
         stored_data_key: stored_settings.and_then(|stored| stored.data_key),
         incoming_data_key: settings.data_key,
         now: wish.now,
@@ -137,37 +146,71 @@ pub fn examine<'a>(
     })
 }
 
+/// Refuses more entries than a vault can have.
+fn check_count(stored: Option<Manifest<'_>>, incoming: Manifest<'_>) -> Result<(), Refusal> {
+    let count = incoming.entry_names().count();
+    if count > MAX_ENTRIES {
+        let entry = surplus(stored, incoming).to_owned();
+        return Err(Refusal::TooManyEntries { entry, count });
+    }
+    Ok(())
+}
+
+/// An entry of a vault that has too many: one that is new, or else the last.
+fn surplus<'a>(stored: Option<Manifest<'_>>, incoming: Manifest<'a>) -> &'a str {
+    let stored = stored.into_iter().flat_map(Manifest::entry_names);
+    let known: BTreeSet<&str> = stored.collect();
+    let new = incoming.entry_names().filter(|name| !known.contains(name));
+    new.last()
+        .or_else(|| incoming.entry_names().last())
+        .unwrap_or_default()
+}
+
 /// Refuses what could be stored but never mounted, so that it is told to whoever applies it.
-fn check_form(stored: Option<Manifest<'_>>, manifest: Manifest<'_>) -> Result<(), Refusal> {
+fn check_form(manifest: Manifest<'_>) -> Result<(), Refusal> {
     // What does not even deserialize is refused by the schema, which says why.
     let Ok(spec) = SecretVaultSpec::deserialize(manifest.spec) else {
         return Ok(());
     };
-    let count = spec.entry_count();
-    if count > MAX_ENTRIES {
-        let entry = surplus(stored, manifest).to_owned();
-        return Err(Refusal::TooManyEntries { entry, count });
-    }
     let mut vault = SecretVault {
         spec,
         ..SecretVault::default()
     };
     vault.metadata.namespace = Some(manifest.namespace.to_owned());
     vault.metadata.name = Some(manifest.name.to_owned());
-    vault.parse()?;
-    vault.spec.parse_editors()?;
-    Ok(())
+    let parsed = vault.parse()?;
+    let editors = vault.spec.parse_editors()?;
+    check_effort(&parsed, &editors.unwrap_or_default())
 }
 
-/// An entry of a vault that has too many: one that is new, or else the last.
-fn surplus<'a>(stored: Option<Manifest<'_>>, incoming: Manifest<'a>) -> &'a str {
-    let is_new = |name: &&str| {
-        let mut stored = stored.into_iter().flat_map(Manifest::entry_names);
-        !stored.any(|known| known == *name)
+/// Refuses rules that would take too long to compare with the entries' names: the ones at every start
+/// of a pod, the others at every change.
+fn check_effort(vault: &Vault, editors: &[EditorRule]) -> Result<(), Refusal> {
+    let editing = weight(editors.iter().flat_map(EditorRule::globs));
+    let efforts = [
+        ("spec.access", vault.effort()),
+        ("spec.editors", effort(editing, vault.weight())),
+    ];
+    match efforts.into_iter().find(|(_, it)| *it > MAX_EFFORT) {
+        Some((field, effort)) => Err(Refusal::TooManyPatterns { field, effort }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses every value that the operator itself would bring in, so that whoever has its token changes
+/// none. In a reseal an envelope may be one that this very request was given when admission was asked
+/// about it before: that it holds the stored value, sealing sees to.
+fn refuse_values(need: &KeyNeed, entries: &[Entry<'_>]) -> Result<(), Refusal> {
+    let reseals = matches!(need, KeyNeed::Reseal { .. });
+    let brings = |entry: &&Entry<'_>| match entry.sealable {
+        Sealable::Envelope(_) => !reseals,
+        Sealable::Plain(_) => true,
+        Sealable::Stored => false,
     };
-    let new = incoming.entry_names().filter(is_new).last();
-    new.or_else(|| incoming.entry_names().last())
-        .unwrap_or_default()
+    match entries.iter().find(brings) {
+        Some(entry) => Err(entry.of_operator()),
+        None => Ok(()),
+    }
 }
 
 fn rights(

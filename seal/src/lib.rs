@@ -31,6 +31,8 @@
 //!   this entry; an incoming wrapped data key must be the stored one, or name this very vault.
 //! * A reseal is whole: if one stored envelope that it needs does not open, the request is refused.
 //! * A reseal changes no value of an immutable vault.
+//! * A request of the operator itself changes no value, and brings none in: see [`Wish::by_operator`].
+//! * More entries than a vault can have are counted, and neither read nor searched for.
 //! * No error and no `Debug` holds a value.
 
 mod annotations;

@@ -15,7 +15,7 @@ pub struct Wish<'a> {
     /// says so.
     pub provider: &'a str,
     /// Whether the requester is the operator itself: its rewrapped data key takes the place of the
-    /// stored one, nobody else's does.
+    /// stored one, nobody else's does; and it brings in no value, which everybody else may.
     pub by_operator: bool,
     /// The time, for a data key that is made now.
     pub now: Timestamp,

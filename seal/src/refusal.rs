@@ -1,6 +1,8 @@
 use secretvault_crds::ParseError;
 use secretvault_crds::limits::{MAX_ENTRIES, MAX_OBJECT, MAX_SEALED_TOTAL, MAX_VALUE};
+use secretvault_vault::effort::MAX_EFFORT;
 
+use crate::annotations::MAX_ANNOTATIONS;
 use crate::need::MAX_REKEY_STEP;
 
 /// Why a manifest cannot be sealed. Every message names the field and the remedy, never a value.
@@ -26,6 +28,15 @@ pub enum Refusal {
         annotation: String,
         /// The entry whose value it holds.
         entry: String,
+    },
+    /// More annotations than an object can have.
+    #[error(
+        "metadata.annotations have {bytes} bytes, and {MAX_ANNOTATIONS} (256 KiB) is the most that \
+         Kubernetes takes: take out the largest"
+    )]
+    AnnotationsTooLarge {
+        /// How many they have, without the one that client-side apply leaves.
+        bytes: usize,
     },
     /// `binaryData` holds something else than canonical base64.
     #[error(
@@ -114,6 +125,17 @@ pub enum Refusal {
         /// About how many it would have.
         bytes: usize,
     },
+    /// A value that the operator itself would change or bring in.
+    #[error(
+        "spec.{map}[{entry}] is not as it is stored, and the SecretVault operator may change how a vault \
+         is sealed, but no value: change it as another user"
+    )]
+    OperatorsValue {
+        /// `data` or `binaryData`.
+        map: &'static str,
+        /// The entry.
+        entry: String,
+    },
     /// The operating system gives no randomness.
     #[error("the operating system gave no random bytes: try again")]
     Randomness,
@@ -146,6 +168,18 @@ pub enum Refusal {
         /// How many there are.
         count: usize,
     },
+    /// Rules whose patterns would take too long to compare.
+    #[error(
+        "{field}: comparing its patterns with the names of the entries would take too long ({effort}, \
+         and {MAX_EFFORT} is the limit: the bytes of the patterns that have a '*', times those of the \
+         names): use fewer or shorter patterns, or split the vault; a pod can use several"
+    )]
+    TooManyPatterns {
+        /// `spec.access` or `spec.editors`.
+        field: &'static str,
+        /// What it would take.
+        effort: usize,
+    },
     /// The manifest fits the schema, but no pod could use it.
     #[error(transparent)]
     Unusable(#[from] ParseError),
@@ -169,13 +203,16 @@ impl Refusal {
             | Self::ForeignEnvelope { map, entry }
             | Self::ImmutableValue { map, entry }
             | Self::NotAString { map, entry }
+            | Self::OperatorsValue { map, entry }
             | Self::SealedForGit { map, entry } => Some(format!("spec.{map}[{entry}]")),
             Self::DamagedDataKey | Self::ForeignDataKey => Some("spec.dataKey".to_owned()),
             Self::GeneratedName => Some("metadata.generateName".to_owned()),
             Self::RekeyTooFar => Some("spec.dataKey.rekey".to_owned()),
+            Self::TooManyPatterns { field, .. } => Some((*field).to_owned()),
             Self::Unusable(error) => Some(error.field.clone()),
             Self::AnnotationHoldsValue { .. }
             | Self::AnnotationKeepsManifest { .. }
+            | Self::AnnotationsTooLarge { .. }
             | Self::LastAppliedUnreadable => Some("metadata.annotations".to_owned()),
             Self::EntryTooLarge { .. }
             | Self::ObjectTooLarge { .. }

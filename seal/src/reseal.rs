@@ -2,6 +2,7 @@
 //!
 //! # Guarantees
 //! * A value that is not in the manifest in plain form is the stored one, byte for byte.
+//! * In a request of the operator itself every value is.
 //! * The stored data key only opens, and so does one that a manifest brings along: whoever knows an
 //!   earlier data key cannot make a vault go back to it.
 
@@ -13,6 +14,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
+use crate::editing::field;
 use crate::entries::{Entry, Sealable, SecretMap};
 use crate::sealing::{FormerKeys, OpenedKey, Sealed};
 use crate::{Examined, Manifest, Refusal};
@@ -49,6 +51,9 @@ impl Examined<'_> {
             }
         };
         let same = is_stored(value);
+        if self.by_operator && !same {
+            return Err(entry.of_operator());
+        }
         if self.immutable && !same {
             return Err(Refusal::ImmutableValue {
                 map: entry.map.field(),
@@ -97,11 +102,6 @@ impl Examined<'_> {
                 .into_iter()
                 .all(|name| field(incoming, name) == field(stored, name))
     }
-}
-
-/// A field, if it says something.
-fn field<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
-    spec.get(name).filter(|value| !value.is_null())
 }
 
 impl Entry<'_> {

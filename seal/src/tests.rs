@@ -2,6 +2,7 @@ mod annotations;
 mod brought;
 mod editing;
 mod limits;
+mod operator;
 mod reseal;
 mod sequences;
 mod world;

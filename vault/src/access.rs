@@ -5,6 +5,7 @@
 //! rule states holds. The decision looks at names and labels only: whether the entry exists plays no
 //! part, so that a refusal tells nothing about it.
 
+mod granted;
 mod never;
 
 use std::{collections::BTreeMap, fmt};
@@ -16,6 +17,7 @@ use crate::{
     vault::Vault,
 };
 
+pub(crate) use granted::{Allowed, Granted};
 pub use never::{Never, Why, never};
 
 /// One rule of a vault's `access`.
@@ -47,11 +49,6 @@ impl AccessRule {
         self.namespaces
             .as_ref()
             .is_some_and(|namespaces| namespaces.selector.is_some())
-    }
-
-    fn allows(&self, vault: &Vault, subject: &Subject, entry: &EntryName) -> bool {
-        let mut conditions = Condition::ALL.into_iter();
-        conditions.all(|condition| self.meets(condition, vault, subject, entry))
     }
 
     /// Whether the rule speaks of this pod at all.
@@ -189,30 +186,20 @@ pub struct Subject {
 
 /// Decides whether a pod may have an entry of a vault, if the vault has it.
 pub fn allows(vault: &Vault, subject: &Subject, entry: &EntryName) -> bool {
-    match &vault.access {
-        None => subject.namespace == vault.reference.namespace,
-        Some(_) => rule_for(vault, subject, entry).is_some(),
-    }
+    Granted::to(subject, vault).allows(entry)
 }
 
 /// Decides whether a vault has anything to say to a pod: whether at least one rule is about it,
 /// whatever entries it names. To any other pod of another namespace the vault does not exist.
 pub fn admits(vault: &Vault, subject: &Subject) -> bool {
-    match &vault.access {
-        None => subject.namespace == vault.reference.namespace,
-        Some(rules) => rules.iter().any(|rule| rule.admits(vault, subject)),
-    }
+    Granted::to(subject, vault).admits()
 }
 
 /// The index of the first rule that lets a pod have an entry: for the audit line.
 ///
 /// None if no rule does, and for a vault without rules.
 pub fn rule_for(vault: &Vault, subject: &Subject, entry: &EntryName) -> Option<usize> {
-    vault
-        .access
-        .as_ref()?
-        .iter()
-        .position(|rule| rule.allows(vault, subject, entry))
+    Granted::to(subject, vault).rule_for(entry)
 }
 
 /// Whether the labels of the pod's namespace may take part in a decision about these vaults.

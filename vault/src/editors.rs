@@ -10,12 +10,15 @@
 //!   byte for byte, is a change. So who may not write an entry cannot find out either, by being refused
 //!   or not, whether a guess of its value is right.
 //! * Adding a rule never takes a right away, and a rule gives none that it does not name.
+//! * Whoever has rules that would take too long to compare may write nothing: see
+//!   [`effort`](crate::effort).
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use thiserror::Error;
 
 use crate::{
+    effort::{MAX_EFFORT, effort, weight},
     names::{EntryName, FilePath, is_dns_label, shown},
     pattern::{EntryPattern, NamePattern, PatternError},
 };
@@ -36,6 +39,12 @@ pub struct EditorRule {
 }
 
 impl EditorRule {
+    /// The patterns with a `*` that it has for entries.
+    pub fn globs(&self) -> impl Iterator<Item = &str> {
+        let entries = self.entries.iter().flatten();
+        entries.filter_map(EntryPattern::glob)
+    }
+
     /// Whether the rule is for this requester: one name is enough, be it the user's, a group's or the
     /// service account's.
     fn is_for(&self, editor: &Editor, vault_namespace: &str) -> bool {
@@ -108,6 +117,14 @@ pub struct Edit {
     pub path: Option<FilePath>,
 }
 
+impl Edit {
+    /// What must be covered: the entry, and the name that its path would be.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let path = self.path.as_ref().map(FilePath::as_str);
+        [self.entry.as_str()].into_iter().chain(path)
+    }
+}
+
 /// What is written of one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T> {
@@ -161,6 +178,10 @@ pub fn uncovered(
     let rules: Vec<&EditorRule> = rules
         .filter(|rule| rule.is_for(editor, vault_namespace))
         .collect();
+    let globs = weight(rules.iter().flat_map(|rule| rule.globs()));
+    if effort(globs, weight(edits.iter().flat_map(Edit::names))) > MAX_EFFORT {
+        return edits;
+    }
     let covered = |verb, name: &EntryName| rules.iter().any(|rule| rule.covers(verb, name));
     let mut edits = edits;
     edits.retain(|edit| {

@@ -3,7 +3,8 @@
 //! # Guarantees
 //! * An entry is [`Outcome::Released`] exactly if [`plan()`] makes a file of it, and that file is the
 //!   plan's own: what is explained is what happens, because it is the same decision.
-//! * Every entry of every vault that was asked for is spoken of.
+//! * Every entry of every vault that was asked for is spoken of, unless the plan is refused because
+//!   to decide would take too long.
 //!
 //! An explanation names what a pod of another namespace must not learn. It is for whoever may read
 //! the vaults themselves.
@@ -11,9 +12,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    access::{Condition, Subject, allows, rule_for},
+    access::{Allowed, Condition, Subject, allows},
     names::{EntryName, VaultRef},
-    plan::{self, Held, Notice, Plan, PlannedFile, Refusal, plan},
+    plan::{self, Held, Notice, Plan, PlannedFile, Refusal, Source, plan},
     request::{ItemPattern, Request, RequestedVault},
     vault::{EntryKind, Vault},
 };
@@ -118,6 +119,10 @@ pub fn unmet(vault: &Vault, subject: &Subject, entry: &EntryName) -> Vec<Unmet> 
     if allows(vault, subject, entry) {
         return Vec::new();
     }
+    all_unmet(vault, subject, entry)
+}
+
+fn all_unmet(vault: &Vault, subject: &Subject, entry: &EntryName) -> Vec<Unmet> {
     let rules = vault.access.iter().flatten().enumerate();
     rules
         .map(|(rule, stated)| Unmet {
@@ -139,20 +144,28 @@ impl About<'_> {
         let mut explained = ExplainedVault {
             reference: wanted.reference.clone(),
             exists: vault.is_some(),
-            refusal: plan::usable(self.request, self.subject, wanted, vault).err(),
+            refusal: None,
             entries: Vec::new(),
         };
-        let Some(vault) = vault else {
+        if let Err(refusal @ (Refusal::AccessTooLarge { .. } | Refusal::ItemsTooLarge)) =
+            self.verdict
+        {
+            explained.refusal = Some(refusal.clone());
+            return explained;
+        }
+        let source = Source::alone(wanted, vault, self.subject);
+        explained.refusal = plan::usable(self.request, self.subject, &source).err();
+        let Some(allowed) = source.vault() else {
             return explained;
         };
-        let brought = plan::brought(self.request, self.subject, wanted, vault).unwrap_or_default();
-        for (entry, kind) in &vault.entries {
+        let brought = plan::brought(self.request, &source).unwrap_or_default();
+        for (entry, kind) in &allowed.vault().entries {
             let files = brought.iter().filter(|file| file.entry == *entry);
-            for outcome in self.outcomes(vault, entry, files.cloned().collect()) {
+            for outcome in self.outcomes(allowed, entry, files.cloned().collect()) {
                 explained.entries.push(ExplainedEntry {
                     entry: entry.clone(),
                     kind: *kind,
-                    rule: rule_for(vault, self.subject, entry),
+                    rule: allowed.rule_for(entry),
                     outcome,
                 });
             }
@@ -160,12 +173,18 @@ impl About<'_> {
         explained
     }
 
-    fn outcomes(&self, vault: &Vault, entry: &EntryName, files: Vec<PlannedFile>) -> Vec<Outcome> {
+    fn outcomes(
+        &self,
+        allowed: &Allowed<'_>,
+        entry: &EntryName,
+        files: Vec<PlannedFile>,
+    ) -> Vec<Outcome> {
         if !plan::asks_for(self.request, entry) {
             return vec![Outcome::NotAsked];
         }
-        if !allows(vault, self.subject, entry) {
-            return vec![Outcome::Denied(unmet(vault, self.subject, entry))];
+        if !allowed.allows(entry) {
+            let unmet = all_unmet(allowed.vault(), self.subject, entry);
+            return vec![Outcome::Denied(unmet)];
         }
         if files.is_empty() {
             return vec![Outcome::Withheld(None)];

@@ -9,6 +9,8 @@ pub mod names;
 pub mod pattern;
 pub mod selector;
 
+pub mod effort;
+
 mod layout;
 
 pub mod vault;

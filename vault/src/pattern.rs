@@ -4,8 +4,9 @@
 //! `**` stands for any number of segments: none at all in front of or between others (`**/token`
 //! matches `token`), at least one at the end (`db/**` is what lies in `db`, not an entry `db`).
 //!
-//! Matching takes time in the order of pattern times name, whatever the pattern: whoever writes a
-//! pod chooses it, and the operator evaluates it.
+//! Matching takes time in the order of pattern plus name within a segment, and of pattern times name in
+//! all, whatever the pattern: whoever writes a pod chooses it, and the operator evaluates it. How many
+//! are evaluated for one decision is bounded, too: see [`effort`](crate::effort).
 
 use std::{fmt, str::FromStr};
 
@@ -23,11 +24,17 @@ impl EntryPattern {
         &self.0
     }
 
+    /// The pattern as text, if it has a `*`; without one it is the name of an entry.
+    pub fn glob(&self) -> Option<&str> {
+        Some(self.as_str()).filter(|text| text.contains('*'))
+    }
+
     /// Tells whether the pattern covers an entry.
     pub fn matches(&self, entry: &EntryName) -> bool {
-        let pattern: Vec<&str> = self.0.split('/').collect();
-        let name: Vec<&str> = entry.as_str().split('/').collect();
-        segments_match(&pattern, &name)
+        match self.glob() {
+            None => self.0 == entry.as_str(),
+            Some(pattern) => segments_match(pattern, entry.as_str()),
+        }
     }
 }
 
@@ -41,9 +48,14 @@ impl NamePattern {
         &self.0
     }
 
+    /// The pattern as text, if it has a `*`; without one it is a name.
+    pub fn glob(&self) -> Option<&str> {
+        Some(self.as_str()).filter(|text| text.contains('*'))
+    }
+
     /// Tells whether the pattern covers a name.
     pub fn matches(&self, name: &str) -> bool {
-        segment_matches(&self.0, name)
+        Segment::of(&self.0).matches(name)
     }
 }
 
@@ -82,56 +94,84 @@ pub enum PatternError {
     },
 }
 
-/// Matches whole names, segment by segment, row by row of the table "the first i segments of the
-/// pattern cover the first j of the name".
-fn segments_match(pattern: &[&str], name: &[&str]) -> bool {
-    let mut covered = vec![false; name.len() + 1];
-    covered[0] = true;
-    for (position, segment) in pattern.iter().enumerate() {
-        let mut next = vec![false; name.len() + 1];
-        if *segment == "**" {
-            let at_least_one = position + 1 == pattern.len();
-            let mut reached = false;
-            for j in 0..=name.len() {
-                next[j] = if at_least_one {
-                    reached
-                } else {
-                    reached || covered[j]
-                };
-                reached |= covered[j];
-            }
+/// Matches whole names, segment by segment: "the segments of the pattern so far cover the first j of
+/// the name" is bit j.
+fn segments_match(pattern: &str, name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    let mut covered: u128 = 1;
+    let mut segments = pattern.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        covered = if segment == "**" {
+            let at_least_one = segments.peek().is_none();
+            from(covered.trailing_zeros() + u32::from(at_least_one))
         } else {
-            for (j, part) in name.iter().enumerate() {
-                next[j + 1] = covered[j] && segment_matches(segment, part);
-            }
-        }
-        covered = next;
-    }
-    covered[name.len()]
-}
-
-/// Matches one segment: at each `*` remembers where to go on from, and never needs more than the
-/// last of these places.
-fn segment_matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut last_star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            last_star = Some((p, n));
-            p += 1;
-        } else if pattern.get(p) == Some(&name[n]) {
-            p += 1;
-            n += 1;
-        } else if let Some((star, taken)) = last_star {
-            last_star = Some((star, taken + 1));
-            p = star + 1;
-            n = taken + 1;
-        } else {
+            one_more(&Segment::of(segment), &parts, covered)
+        };
+        if covered == 0 {
             return false;
         }
     }
-    pattern[p..].iter().all(|c| *c == b'*')
+    (covered >> parts.len()) & 1 == 1
+}
+
+/// What is covered with one more segment.
+fn one_more(segment: &Segment<'_>, parts: &[&str], covered: u128) -> u128 {
+    let mut next = 0_u128;
+    for (position, part) in parts.iter().enumerate() {
+        let here = 1_u128 << position;
+        if covered & here != 0 && segment.matches(part) {
+            next |= here << 1;
+        }
+    }
+    next
+}
+
+/// This bit, and all after it.
+fn from(bit: u32) -> u128 {
+    u128::MAX.checked_shl(bit).unwrap_or(0)
+}
+
+// A name has as many segments as it can, and one position more.
+const _: () = assert!(MAX_NAME_LEN.div_ceil(2) < 128);
+
+/// One segment of a pattern, or a pattern of one segment, taken apart at its first and its last `*`.
+enum Segment<'a> {
+    Glob {
+        start: &'a str,
+        middle: &'a str,
+        end: &'a str,
+    },
+    Text(&'a str),
+}
+
+impl<'a> Segment<'a> {
+    fn of(text: &'a str) -> Self {
+        let Some((start, rest)) = text.split_once('*') else {
+            return Self::Text(text);
+        };
+        let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+        Self::Glob { start, middle, end }
+    }
+
+    /// Each piece between two stars is taken where it comes first: a later place would only leave less
+    /// for the next ones.
+    fn matches(&self, name: &str) -> bool {
+        let (start, middle, end) = match *self {
+            Self::Glob { start, middle, end } => (start, middle, end),
+            Self::Text(text) => return name == text,
+        };
+        let inner = name.strip_prefix(start).and_then(|it| it.strip_suffix(end));
+        let Some(mut left) = inner else {
+            return false;
+        };
+        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+            let Some(at) = left.find(piece) else {
+                return false;
+            };
+            left = &left[at + piece.len()..];
+        }
+        true
+    }
 }
 
 fn check(text: &str, allowed: impl Fn(char) -> bool) -> Result<(), PatternError> {

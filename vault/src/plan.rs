@@ -19,19 +19,27 @@
 //! rest of it: a later vault's file replaces those of earlier vaults that clash with it. Two files
 //! clash if they have one path or one would need the other to be a directory (`a` and `a/b`).
 //! Clashing files of one vault are refused.
+//!
+//! # Effort
+//! What the pod may have of each vault is decided once, before all else; what follows looks it up. If
+//! that would take more than [`MAX_EFFORT`](crate::effort::MAX_EFFORT), the plan is refused, whether the
+//! volume holds files or not.
 
 mod held;
 mod notice;
 mod refusal;
 mod select;
+mod source;
 
 use crate::{
     access::Subject,
     layout::Layout,
     names::{EntryName, FileMode, FilePath, OnDelete, VaultRef},
-    request::{Request, RequestedVault},
+    request::Request,
     vault::{EntryKind, FileAttributes, Vault},
 };
+
+pub(crate) use source::Source;
 
 pub use held::withdrawn;
 pub use notice::Notice;
@@ -108,8 +116,6 @@ pub struct PlannedFile {
     pub entry: EntryName,
     /// Whether a key is needed to open it.
     pub kind: EntryKind,
-    /// The access rule that allows it, for the audit line; none in a vault without rules.
-    pub rule: Option<usize>,
 }
 
 /// A file that another vault's file replaced.
@@ -138,20 +144,7 @@ pub fn plan<'v>(
     seen: impl Fn(&VaultRef) -> Option<&'v Vault>,
     held: &Held,
 ) -> Result<Plan, Refusal> {
-    let sources: Vec<Source<'_>> = request
-        .vaults
-        .iter()
-        .map(|wanted| Source {
-            wanted,
-            vault: seen(&wanted.reference),
-        })
-        .collect();
-    let mut vaults = sources.iter().filter_map(|source| source.vault);
-    if let Some(vault) = vaults.find(|vault| held::is_behind(vault, held)) {
-        return Err(Refusal::Behind {
-            vault: vault.reference.clone(),
-        });
-    }
+    let sources = source::sources(request, subject, seen, held)?;
     let selected = select::select(request, subject, &sources, !held.vaults.is_empty())?;
     let mut plan = Plan {
         vaults: selected.vaults,
@@ -175,21 +168,17 @@ pub fn plan<'v>(
 pub(crate) fn usable(
     request: &Request,
     subject: &Subject,
-    wanted: &RequestedVault,
-    vault: Option<&Vault>,
+    source: &Source<'_>,
 ) -> Result<(), Refusal> {
-    let source = Source { wanted, vault };
-    select::usable(&source, subject, request.items.is_empty()).map(drop)
+    select::usable(source, subject, request.items.is_empty()).map(drop)
 }
 
 /// The files that one vault brings into the volume, before the merge.
-pub(crate) fn brought(
-    request: &Request,
-    subject: &Subject,
-    wanted: &RequestedVault,
-    vault: &Vault,
-) -> Result<Vec<PlannedFile>, Refusal> {
-    let chosen = select::chosen(wanted, vault, subject, &request.items)?;
+pub(crate) fn brought(request: &Request, source: &Source<'_>) -> Result<Vec<PlannedFile>, Refusal> {
+    let Some(allowed) = &source.vault else {
+        return Ok(Vec::new());
+    };
+    let chosen = select::chosen(source.wanted, allowed, &request.items)?;
     let files = chosen.into_iter();
     Ok(files
         .map(|choice| choice.into_file(request.defaults))
@@ -201,13 +190,6 @@ pub(crate) fn asks_for(request: &Request, entry: &EntryName) -> bool {
     select::asks_for(&request.items, entry)
 }
 
-/// One vault of the request, with what is known about it.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    wanted: &'a RequestedVault,
-    vault: Option<&'a Vault>,
-}
-
 /// One entry that was selected, before the merge.
 struct Choice<'a> {
     vault: &'a Vault,
@@ -215,7 +197,6 @@ struct Choice<'a> {
     kind: EntryKind,
     path: FilePath,
     attributes: FileAttributes,
-    rule: Option<usize>,
 }
 
 impl Choice<'_> {
@@ -239,7 +220,6 @@ impl Choice<'_> {
             vault: self.vault.reference.clone(),
             entry: self.entry.clone(),
             kind: self.kind,
-            rule: self.rule,
         }
     }
 }

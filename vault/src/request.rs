@@ -5,7 +5,8 @@
 //! places is listed twice in `items`, with two paths.
 //!
 //! Pod authors write these texts and the operator reads them, so each has a limit: [`MAX_VAULTS`],
-//! [`MAX_ITEMS`], [`MAX_GLOBS`] (each glob is tried on every entry) and [`MAX_TEXT`].
+//! [`MAX_ITEMS`], [`MAX_GLOBS`] (each glob is tried on every entry) and [`MAX_TEXT`]. What they may have
+//! compared in all, with the vaults that are there, is the plan's: [`effort`](crate::effort).
 
 mod items;
 mod vaults;

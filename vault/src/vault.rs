@@ -6,8 +6,10 @@ use thiserror::Error;
 
 use crate::{
     access::AccessRule,
+    effort::{LONGEST, effort, weight},
     layout::Layout,
     names::{EntryName, FileMode, FilePath, OnDelete, VaultRef},
+    pattern::{EntryPattern, NamePattern},
 };
 
 /// The checked form of a `SecretVault`. Holds no plaintext, no envelope and no key.
@@ -41,6 +43,21 @@ impl Vault {
     pub fn path_of(&self, entry: &EntryName) -> FilePath {
         let path = self.file_rule(entry).and_then(|rule| rule.path.clone());
         path.unwrap_or_else(|| FilePath::from(entry))
+    }
+
+    /// The weight of its entries' names.
+    pub fn weight(&self) -> usize {
+        weight(self.entries.keys().map(EntryName::as_str))
+    }
+
+    /// What it takes to try all of its access: see [`effort`](crate::effort).
+    pub fn effort(&self) -> usize {
+        let rules = || self.access.iter().flatten();
+        let entries = rules().filter_map(|rule| rule.entries.as_ref()).flatten();
+        let accounts = rules().filter_map(|rule| rule.service_accounts.as_ref());
+        let accounts = weight(accounts.flatten().filter_map(NamePattern::glob));
+        let entries = weight(entries.filter_map(EntryPattern::glob));
+        effort(entries, self.weight()).saturating_add(effort(accounts, LONGEST))
     }
 
     /// Two entries that cannot be in one volume, if there are any: both land at one path, or one

@@ -156,6 +156,9 @@ fn refusal_reason(refusal: &Refusal) -> Reason {
         Refusal::Behind { .. } => Reason::Behind,
         Refusal::Forbidden { .. } => Reason::Forbidden,
         Refusal::NotFound { .. } => Reason::NotFound,
-        Refusal::PathCollision { .. } | Refusal::PrefixTooLong { .. } => Reason::InvalidRequest,
+        Refusal::AccessTooLarge { .. }
+        | Refusal::ItemsTooLarge
+        | Refusal::PathCollision { .. }
+        | Refusal::PrefixTooLong { .. } => Reason::InvalidRequest,
     }
 }

@@ -1,12 +1,13 @@
 //! What becomes of files that a volume holds and that nothing new replaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Held, HeldFile, HeldVault, Notice, PlannedFile, Source};
 use crate::{
-    access::{Subject, allows},
+    access::{Allowed, Granted, Subject},
+    effort::{MAX_EFFORT, weight},
     layout::Layout,
-    names::{FilePath, OnDelete, VaultRef},
+    names::{EntryName, FilePath, OnDelete, VaultRef},
     vault::Vault,
 };
 
@@ -57,20 +58,48 @@ pub(super) fn retain(
 /// volume can be decided, because another of its vaults has no usable key or is damaged.
 ///
 /// `seen` names the vaults as they are now. One that it does not name, or that is behind what the
-/// volume holds, withdraws nothing.
+/// volume holds, withdraws nothing; nor does one whose patterns would take too long to compare, for
+/// nobody knows what it allows.
 pub fn withdrawn<'v>(
     subject: &Subject,
     seen: impl Fn(&VaultRef) -> Option<&'v Vault>,
     held: &Held,
 ) -> Vec<FilePath> {
-    let goes = held.files.iter().filter(|file| {
-        held.vaults.get(file.vault).is_some_and(|of| {
-            let vault = seen(&of.reference);
-            !vault.is_some_and(|vault| is_behind(vault, held))
-                && is_withdrawn(file, of, vault, subject)
-        })
+    let judged = held.files.iter().filter_map(|file| {
+        let of = held.vaults.get(file.vault)?;
+        let vault = seen(&of.reference).filter(|vault| !is_behind(vault, held))?;
+        judges(vault, of, subject).then_some((file, vault))
     });
-    goes.map(|file| file.path.clone()).collect()
+    let judged: Vec<(&HeldFile, &Vault)> = judged.collect();
+    let mut names: BTreeMap<&VaultRef, (&Vault, BTreeSet<&EntryName>)> = BTreeMap::new();
+    for &(file, vault) in &judged {
+        let of_vault = names.entry(&vault.reference);
+        let (_, names) = of_vault.or_insert_with(|| (vault, BTreeSet::new()));
+        names.insert(&file.entry);
+    }
+    let names = names.into_iter();
+    let lost = names.map(|(reference, (vault, names))| (reference, lost(subject, vault, names)));
+    let lost: BTreeMap<&VaultRef, BTreeSet<&EntryName>> = lost.collect();
+    let goes = judged.iter().filter(|(file, vault)| {
+        let lost = lost.get(&vault.reference);
+        lost.is_some_and(|lost| lost.contains(&file.entry))
+    });
+    goes.map(|(file, _)| file.path.clone()).collect()
+}
+
+/// Those of the names that the pod may not have.
+fn lost<'n>(
+    subject: &Subject,
+    vault: &Vault,
+    names: BTreeSet<&'n EntryName>,
+) -> BTreeSet<&'n EntryName> {
+    let granted = Granted::to(subject, vault);
+    let texts = names.iter().copied().map(EntryName::as_str);
+    if granted.effort(weight(texts)) > MAX_EFFORT {
+        return BTreeSet::new();
+    }
+    let names = names.into_iter();
+    names.filter(|name| !granted.allows(name)).collect()
 }
 
 /// Whether the volume has seen a later generation of this vault than we have.
@@ -90,25 +119,22 @@ fn fate(file: &HeldFile, held: &HeldVault, sources: &[Source<'_>], subject: &Sub
     else {
         return Fate::Moved;
     };
-    if is_withdrawn(file, held, source.vault, subject) {
+    let judge = source.vault();
+    let judge = judge.filter(|it| judges(it.vault(), held, subject));
+    if judge.is_some_and(|it| !it.allows(&file.entry)) {
         return Fate::Withdrawn;
     }
-    match source.vault.filter(|vault| vault.uid == held.uid) {
+    let vault = source.vault().map(Allowed::vault);
+    match vault.filter(|vault| vault.uid == held.uid) {
         None => Fate::Gone(held.on_delete),
         Some(vault) if vault.entries.contains_key(&file.entry) => Fate::Moved,
         Some(vault) => Fate::Gone(vault.on_delete),
     }
 }
 
-/// A vault that was deleted and created anew is another vault. In the pod's own namespace its rules
-/// speak about the old files too; in another namespace it is as if it were not there.
-fn is_withdrawn(
-    file: &HeldFile,
-    held: &HeldVault,
-    vault: Option<&Vault>,
-    subject: &Subject,
-) -> bool {
-    let own = held.reference.namespace == subject.namespace;
-    let judge = vault.filter(|vault| own || vault.uid == held.uid);
-    judge.is_some_and(|vault| !allows(vault, subject, &file.entry))
+/// Whether a vault's rules speak about files of the vault that was held. One that was deleted and
+/// created anew is another vault. In the pod's own namespace its rules speak about the old files too; in
+/// another namespace it is as if it were not there.
+fn judges(vault: &Vault, held: &HeldVault, subject: &Subject) -> bool {
+    held.reference.namespace == subject.namespace || vault.uid == held.uid
 }

@@ -9,6 +9,16 @@ use crate::names::{EntryName, FilePath, NameError, VaultRef};
 /// Why a volume cannot be filled. The text tells nothing of namespaces that the pod may not see.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
+    /// The patterns of a vault that are about the pod are too many or too long for its entries. Admission
+    /// refuses such a vault: it was stored before.
+    #[error(
+        "vault {vault}: comparing the patterns in its access with its entries would take too long: \
+         use fewer or shorter patterns there, or split the vault"
+    )]
+    AccessTooLarge {
+        /// The vault.
+        vault: VaultRef,
+    },
     /// We have not seen yet what the volume shows already: ask again.
     #[error("vault {vault}: this replica has not seen its last change yet")]
     Behind {
@@ -25,6 +35,12 @@ pub enum Refusal {
         /// The entry; none if a whole vault is meant.
         entry: Option<EntryName>,
     },
+    /// What is asked for is too much for what the vaults have.
+    #[error(
+        "items: comparing them with the entries and the access of these vaults would take too long: \
+         use fewer or shorter patterns and names, or several volumes with fewer vaults each"
+    )]
+    ItemsTooLarge,
     /// Does not exist, in the pod's own namespace or where the pod may have it.
     #[error("{}", NotFound { vaults, entry: entry.as_ref() })]
     NotFound {

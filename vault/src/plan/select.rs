@@ -1,11 +1,12 @@
 //! Which entries of which vaults: what was asked for, as far as it is there and allowed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Choice, Notice, Refusal, Source};
 use crate::{
-    access::{Subject, admits, allows, rule_for},
+    access::{Allowed, Subject},
     names::{EntryName, FilePath, VaultRef},
+    pattern::EntryPattern,
     request::{Item, ItemPattern, Request, RequestedVault},
     vault::{EntryKind, FileAttributes, Vault},
 };
@@ -29,7 +30,7 @@ pub(super) fn select<'a>(
 ) -> Result<Selected<'a>, Refusal> {
     let mut selected = Selected::default();
     let usable = selected.usable(request, subject, sources, published)?;
-    let vaults: Vec<&Vault> = usable.iter().map(|(_, vault)| *vault).collect();
+    let vaults: Vec<&Allowed<'a>> = usable.iter().map(|(_, vault)| *vault).collect();
     for item in request.items.iter().filter(|_| !vaults.is_empty()) {
         if let Err(refusal) = findable(item, subject, &vaults) {
             if !published && !item.optional {
@@ -41,29 +42,24 @@ pub(super) fn select<'a>(
         }
     }
     for (wanted, vault) in usable {
-        let chosen = chosen(wanted, vault, subject, &request.items)?;
+        let chosen = chosen(wanted, vault, &request.items)?;
         selected.choices.extend(chosen);
     }
     selected.notices.extend(empty_vaults(&vaults));
-    selected
-        .notices
-        .extend(idle_globs(request, subject, &vaults));
-    selected.vaults = vaults
-        .into_iter()
-        .map(|vault| vault.reference.clone())
-        .collect();
+    selected.notices.extend(idle_globs(request, &vaults));
+    selected.vaults = references(&vaults);
     Ok(selected)
 }
 
 impl<'a> Selected<'a> {
     /// The vaults that are there and allow the pod something.
-    fn usable(
+    fn usable<'s>(
         &mut self,
         request: &Request,
         subject: &Subject,
-        sources: &[Source<'a>],
+        sources: &'s [Source<'a>],
         published: bool,
-    ) -> Result<Vec<(&'a RequestedVault, &'a Vault)>, Refusal> {
+    ) -> Result<Vec<(&'a RequestedVault, &'s Allowed<'a>)>, Refusal> {
         let whole = request.items.is_empty();
         let all_optional = !whole && request.items.iter().all(|item| item.optional);
         let mut vaults = Vec::new();
@@ -100,11 +96,10 @@ impl<'a> Selected<'a> {
 /// What the items take of one vault, and where it lands.
 pub(super) fn chosen<'a>(
     wanted: &RequestedVault,
-    vault: &'a Vault,
-    subject: &Subject,
-    items: &'a [Item],
+    allowed: &Allowed<'a>,
+    items: &[Item],
 ) -> Result<Vec<Choice<'a>>, Refusal> {
-    let mut choices = choose(vault, subject, items);
+    let mut choices = choose(allowed, items);
     for choice in &mut choices {
         choice.path = below_prefix(wanted, choice)?;
     }
@@ -133,18 +128,18 @@ fn below_prefix(wanted: &RequestedVault, choice: &Choice<'_>) -> Result<FilePath
 }
 
 /// The vault, if it is there and allows the pod something.
-pub(super) fn usable<'a>(
-    source: &Source<'a>,
+pub(super) fn usable<'s, 'a>(
+    source: &'s Source<'a>,
     subject: &Subject,
     whole: bool,
-) -> Result<&'a Vault, Refusal> {
+) -> Result<&'s Allowed<'a>, Refusal> {
     let reference = &source.wanted.reference;
     let forbidden = || Refusal::Forbidden {
         account: account(subject),
         vaults: vec![reference.clone()],
         entry: None,
     };
-    let Some(vault) = source.vault else {
+    let Some(allowed) = &source.vault else {
         return Err(if reference.namespace == subject.namespace {
             Refusal::NotFound {
                 vaults: vec![reference.clone()],
@@ -154,78 +149,67 @@ pub(super) fn usable<'a>(
             forbidden()
         });
     };
-    let nothing_of_it = whole
-        && !vault.entries.is_empty()
-        && !vault
-            .entries
-            .keys()
-            .any(|entry| allows(vault, subject, entry));
-    if !admits(vault, subject) || nothing_of_it {
+    let empty = allowed.vault().entries.is_empty();
+    let nothing_of_it = whole && !empty && allowed.entries().next().is_none();
+    if !allowed.admits() || nothing_of_it {
         return Err(forbidden());
     }
-    Ok(vault)
+    Ok(allowed)
 }
 
 /// Whether a single entry is in one of the vaults and allowed there. Access is looked at first, so
 /// that only who may have an entry learns that it is missing.
-fn findable(item: &Item, subject: &Subject, vaults: &[&Vault]) -> Result<(), Refusal> {
+fn findable(item: &Item, subject: &Subject, vaults: &[&Allowed<'_>]) -> Result<(), Refusal> {
     let ItemPattern::Entry(entry) = &item.pattern else {
         return Ok(());
     };
-    let allowing: Vec<&&Vault> = vaults
-        .iter()
-        .filter(|vault| allows(vault, subject, entry))
-        .collect();
-    if allowing
-        .iter()
-        .any(|vault| vault.entries.contains_key(entry))
-    {
+    let allowing = vaults.iter().copied().filter(|it| it.allows(entry));
+    let allowing: Vec<&Allowed<'_>> = allowing.collect();
+    let mut having = allowing.iter().map(|it| &it.vault().entries);
+    if having.any(|entries| entries.contains_key(entry)) {
         return Ok(());
     }
     let entry = Some(entry.clone());
     if allowing.is_empty() {
-        let vaults = vaults.iter().map(|vault| vault.reference.clone()).collect();
         return Err(Refusal::Forbidden {
             account: account(subject),
-            vaults,
+            vaults: references(vaults),
             entry,
         });
     }
-    let vaults = allowing
-        .iter()
-        .map(|vault| vault.reference.clone())
-        .collect();
-    Err(Refusal::NotFound { vaults, entry })
+    Err(Refusal::NotFound {
+        vaults: references(&allowing),
+        entry,
+    })
+}
+
+fn references(vaults: &[&Allowed<'_>]) -> Vec<VaultRef> {
+    let vaults = vaults.iter().map(|it| it.vault());
+    vaults.map(|vault| vault.reference.clone()).collect()
 }
 
 /// What the items take of one vault. A single entry's item goes before patterns, and of patterns
 /// the first one that covers an entry says how it lands.
-fn choose<'a>(vault: &'a Vault, subject: &Subject, items: &'a [Item]) -> Vec<Choice<'a>> {
-    let allowed = vault
-        .entries
-        .iter()
-        .filter(|(entry, _)| allows(vault, subject, entry));
+fn choose<'a>(allowed: &Allowed<'a>, items: &[Item]) -> Vec<Choice<'a>> {
+    let vault = allowed.vault();
     if items.is_empty() {
-        return allowed
-            .map(|entry| choice(vault, subject, entry, None))
-            .collect();
+        let entries = allowed.entries();
+        return entries.map(|entry| choice(vault, entry, None)).collect();
     }
-    let named: BTreeSet<&EntryName> = items
-        .iter()
-        .filter_map(|item| match &item.pattern {
-            ItemPattern::Entry(entry) => Some(entry),
-            ItemPattern::Glob(_) => None,
-        })
-        .collect();
+    let mut named: BTreeMap<&EntryName, Vec<&Item>> = BTreeMap::new();
+    let mut globs: Vec<(&EntryPattern, &Item)> = Vec::new();
+    for item in items {
+        match &item.pattern {
+            ItemPattern::Entry(entry) => named.entry(entry).or_default().push(item),
+            ItemPattern::Glob(pattern) => globs.push((pattern, item)),
+        }
+    }
     let mut choices = Vec::new();
-    for (entry, kind) in allowed {
-        if named.contains(entry) {
-            let exact = items
-                .iter()
-                .filter(|item| matches!(&item.pattern, ItemPattern::Entry(name) if name == entry));
-            choices.extend(exact.map(|item| choice(vault, subject, (entry, kind), Some(item))));
-        } else if let Some(item) = items.iter().find(|item| covers(item, entry)) {
-            choices.push(choice(vault, subject, (entry, kind), Some(item)));
+    for entry in allowed.entries() {
+        if let Some(exact) = named.get(entry.0) {
+            choices.extend(exact.iter().map(|item| choice(vault, entry, Some(*item))));
+        } else if let Some((_, item)) = globs.iter().find(|(glob, _)| glob.matches(entry.0)) {
+            choices.push(choice(vault, entry, Some(*item)));
         }
     }
     choices
@@ -233,27 +217,22 @@ fn choose<'a>(vault: &'a Vault, subject: &Subject, items: &'a [Item]) -> Vec<Cho
 
 fn choice<'a>(
     vault: &'a Vault,
-    subject: &Subject,
-    (entry, kind): (&'a EntryName, &EntryKind),
+    (entry, kind): (&'a EntryName, EntryKind),
     item: Option<&Item>,
 ) -> Choice<'a> {
     let of_item = item.and_then(|item| item.path.clone());
     Choice {
         vault,
         entry,
-        kind: *kind,
+        kind,
         path: of_item.unwrap_or_else(|| vault.path_of(entry)),
         attributes: item.map_or_else(FileAttributes::default, |item| item.attributes),
-        rule: rule_for(vault, subject, entry),
     }
 }
 
-fn covers(item: &Item, entry: &EntryName) -> bool {
-    matches!(&item.pattern, ItemPattern::Glob(pattern) if pattern.matches(entry))
-}
-
-fn empty_vaults(vaults: &[&Vault]) -> Vec<Notice> {
-    let empty = vaults.iter().filter(|vault| vault.entries.is_empty());
+fn empty_vaults(vaults: &[&Allowed<'_>]) -> Vec<Notice> {
+    let vaults = vaults.iter().map(|it| it.vault());
+    let empty = vaults.filter(|vault| vault.entries.is_empty());
     empty
         .map(|vault| Notice::EmptyVault {
             vault: vault.reference.clone(),
@@ -261,18 +240,15 @@ fn empty_vaults(vaults: &[&Vault]) -> Vec<Notice> {
         .collect()
 }
 
-fn idle_globs(request: &Request, subject: &Subject, vaults: &[&Vault]) -> Vec<Notice> {
-    let has = |vault: &Vault, item: &Item| {
-        let mut entries = vault.entries.keys();
-        entries.any(|entry| covers(item, entry) && allows(vault, subject, entry))
+fn idle_globs(request: &Request, vaults: &[&Allowed<'_>]) -> Vec<Notice> {
+    let covers = |pattern: &EntryPattern| {
+        let mut entries = vaults.iter().flat_map(|vault| vault.entries());
+        entries.any(|(entry, _)| pattern.matches(entry))
     };
     let wanted = request.items.iter().filter(|item| !item.optional);
     let idle = wanted.filter_map(|item| match &item.pattern {
         ItemPattern::Entry(_) => None,
-        ItemPattern::Glob(pattern) => {
-            let idle = !vaults.iter().any(|vault| has(vault, item));
-            idle.then(|| pattern.clone())
-        }
+        ItemPattern::Glob(pattern) => (!covers(pattern)).then(|| pattern.clone()),
     });
     idle.map(|pattern| Notice::Idle { pattern }).collect()
 }

@@ -33,7 +33,7 @@ fn told(explanation: &Explanation) -> Vec<String> {
                 }
                 Outcome::NotAsked => "not asked".to_owned(),
                 Outcome::Overridden { file, by } => format!("{} lost to {by}", file.path),
-                Outcome::Released(file) => format!("{} by {:?}", file.path, file.rule),
+                Outcome::Released(file) => format!("{} by {:?}", file.path, line.rule),
                 Outcome::Withheld(file) => {
                     format!("withheld {:?}", file.as_ref().map(|it| it.path.as_str()))
                 }

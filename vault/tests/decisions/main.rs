@@ -10,6 +10,7 @@
 mod access;
 mod combinations;
 mod editors;
+mod effort;
 mod explain;
 mod fixture;
 mod held;

@@ -322,3 +322,15 @@ async fn a_deletion_is_one_line_of_names_and_refused_where_it_cannot_be_recorded
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
 }
+
+/// With its token, a raised `rekey` would otherwise bring in whatever its thief likes.
+#[tokio::test(start_paused = true)]
+async fn the_operators_own_account_changes_no_value() {
+    let (scene, stored) = stored().await;
+    let incoming = with(&raised(&stored), "data", "db/password", "mine");
+    let (response, sealed) = scene.review(OPERATOR, Some(&stored), &incoming).await;
+    assert!(!response.allowed && sealed == incoming);
+    let says = "spec.data[db/password] is not as it is stored";
+    let told = &response.result.message;
+    assert!(told.starts_with(says), "{told}");
+}
