@@ -1,12 +1,9 @@
 //! One request: with a login, a turn and a deadline, and its answer read as what it means.
 
 use tokio::time::{Instant, timeout_at};
-use vaultrs::error::ClientError;
-use vaultrs::transit::data;
 use zeroize::Zeroizing;
 
 use super::answer::Refused;
-use super::place::Place;
 use super::session::Login;
 use super::text::Version;
 use super::{CallError, DEADLINE, Transit};
@@ -78,18 +75,11 @@ impl Transit {
     }
 
     async fn request(&self, login: &Login, ask: Ask<'_>) -> Result<Zeroizing<String>, Refused> {
-        let Place { mount, key, .. } = &self.place;
-        let client = &login.client;
-        let answer: Result<String, ClientError> = match ask {
-            Ask::Decrypt(wrapped) => data::decrypt(client, mount, key, wrapped, None)
-                .await
-                .map(|answer| answer.plaintext),
-            Ask::Encrypt(text) => data::encrypt(client, mount, key, text, None)
-                .await
-                .map(|answer| answer.ciphertext),
-            Ask::Rewrap(wrapped) => data::rewrap(client, mount, key, wrapped, None)
-                .await
-                .map(|answer| answer.ciphertext),
+        let (client, place) = (&login.client, &self.place);
+        let answer = match ask {
+            Ask::Decrypt(wrapped) => client.decrypt(place, wrapped).await,
+            Ask::Encrypt(text) => client.encrypt(place, text).await,
+            Ask::Rewrap(wrapped) => client.rewrap(place, wrapped).await,
         };
         let answer = answer
             .map(Zeroizing::new)

@@ -4,10 +4,19 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Url};
-use vaultrs::api::EndpointMiddleware;
-use vaultrs::client::{VaultClient, VaultClientSettings};
+use rustify::Endpoint;
+use rustify::errors::ClientError as RestError;
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use vaultrs::api::auth::kubernetes::requests::LoginWithKubernetesRequest;
+use vaultrs::api::token::requests::RenewTokenSelfRequest;
+use vaultrs::api::transit::requests::{DecryptDataRequest, EncryptDataRequest, RewrapDataRequest};
+use vaultrs::api::{AuthInfo, EndpointError, EndpointMiddleware, EndpointResult};
+use vaultrs::error::ClientError;
 
 use super::place::Place;
 use crate::keys::{KeyFault, ProviderFault};
@@ -18,6 +27,7 @@ use crate::keys::{KeyFault, ProviderFault};
 /// * The server's certificate is checked, against the given authorities alone where some are given.
 /// * A token is sent to that address only: no redirect is followed, and no proxy is used, whatever
 ///   the environment says.
+/// * However much the server answers with, no more is read than an honest answer has.
 #[derive(Clone)]
 pub(super) struct Connector {
     http: reqwest::Client,
@@ -66,31 +76,195 @@ impl Connector {
     }
 
     /// A client that sends this token; an empty one is none. All share their connections.
-    pub(super) fn client(&self, token: &str) -> VaultClient {
-        VaultClient {
-            http: rustify::clients::reqwest::Client::new(self.address.as_str(), self.http.clone()),
+    pub(super) fn client(&self, token: &str) -> Client {
+        Client {
+            http: Bounded {
+                http: self.http.clone(),
+                address: self.address.clone(),
+            },
             middle: EndpointMiddleware {
                 token: token.to_owned(),
                 version: "v1".to_owned(),
                 wrap: None,
                 namespace: self.namespace.clone(),
             },
-            // Only what is above is used for requests. Given here, so that no variable of the
-            // environment is read.
-            settings: VaultClientSettings {
-                address: self.address.clone(),
-                ca_certs: Vec::new(),
-                identity: None,
-                timeout: None,
-                token: String::new(),
-                verify: true,
-                version: 1,
-                wrapping: false,
-                namespace: self.namespace.clone(),
-                proxy: None,
-            },
         }
     }
+}
+
+/// A client that sends one token. No `Debug`.
+pub(super) struct Client {
+    http: Bounded,
+    middle: EndpointMiddleware,
+}
+
+impl Client {
+    /// The token.
+    pub(super) fn token(&self) -> &str {
+        &self.middle.token
+    }
+
+    /// Logs in with a role id and a secret id.
+    pub(super) async fn app_role(
+        &self,
+        mount: &str,
+        role_id: &str,
+        secret_id: &str,
+    ) -> Result<AuthInfo, ClientError> {
+        let [mount, role_id, secret_id] = [mount, role_id, secret_id].map(str::to_owned);
+        let endpoint = LoginWithApproleRequest {
+            mount,
+            role_id,
+            secret_id,
+        };
+        self.auth(endpoint).await
+    }
+
+    /// Logs in with a token of a service account.
+    pub(super) async fn kubernetes(
+        &self,
+        mount: &str,
+        role: &str,
+        jwt: &str,
+    ) -> Result<AuthInfo, ClientError> {
+        let [mount, role, jwt] = [mount, role, jwt].map(str::to_owned);
+        let endpoint = LoginWithKubernetesRequest { mount, role, jwt };
+        self.auth(endpoint).await
+    }
+
+    /// Renews the token.
+    pub(super) async fn renew(&self) -> Result<AuthInfo, ClientError> {
+        self.auth(RenewTokenSelfRequest::default()).await
+    }
+
+    /// Has a wrapped key unwrapped. Answers with its payload, in base64.
+    pub(super) async fn decrypt(
+        &self,
+        place: &Place,
+        wrapped: &str,
+    ) -> Result<String, ClientError> {
+        let endpoint = DecryptDataRequest {
+            mount: place.mount.clone(),
+            name: place.key.clone(),
+            ciphertext: wrapped.to_owned(),
+            ..DecryptDataRequest::default()
+        };
+        self.data(endpoint).await.map(|answer| answer.plaintext)
+    }
+
+    /// Has a payload in base64 wrapped.
+    pub(super) async fn encrypt(&self, place: &Place, text: &str) -> Result<String, ClientError> {
+        let endpoint = EncryptDataRequest {
+            mount: place.mount.clone(),
+            name: place.key.clone(),
+            plaintext: text.to_owned(),
+            ..EncryptDataRequest::default()
+        };
+        self.data(endpoint).await.map(|answer| answer.ciphertext)
+    }
+
+    /// Has a wrapped key wrapped anew.
+    pub(super) async fn rewrap(&self, place: &Place, wrapped: &str) -> Result<String, ClientError> {
+        let endpoint = RewrapDataRequest {
+            mount: place.mount.clone(),
+            name: place.key.clone(),
+            ciphertext: wrapped.to_owned(),
+            ..RewrapDataRequest::default()
+        };
+        self.data(endpoint).await.map(|answer| answer.ciphertext)
+    }
+
+    async fn auth<E: Endpoint<Response = ()>>(&self, endpoint: E) -> Result<AuthInfo, ClientError> {
+        let answer = self.ask(endpoint).await?;
+        answer.auth.ok_or(ClientError::ResponseEmptyError)
+    }
+
+    async fn data<E: Endpoint>(&self, endpoint: E) -> Result<E::Response, ClientError> {
+        let answer = self.ask(endpoint).await?;
+        answer.data.ok_or(ClientError::ResponseDataEmptyError)
+    }
+
+    async fn ask<E: Endpoint>(
+        &self,
+        endpoint: E,
+    ) -> Result<EndpointResult<E::Response>, ClientError> {
+        let endpoint = endpoint.with_middleware(&self.middle);
+        let answer = endpoint.exec(&self.http).await.map_err(told)?;
+        Ok(answer.wrap()?)
+    }
+}
+
+/// An error, with what the server says of it where it says something.
+fn told(error: RestError) -> ClientError {
+    if let RestError::ServerResponseError {
+        code,
+        content: Some(text),
+    } = &error
+        && let Ok(told) = serde_json::from_str::<EndpointError>(text)
+    {
+        return ClientError::APIError {
+            code: *code,
+            errors: told.errors,
+        };
+    }
+    error.into()
+}
+
+/// HTTP in the place of vaultrs' own, which reads an answer to its end, however long it is.
+struct Bounded {
+    http: reqwest::Client,
+    address: Url,
+}
+
+impl Bounded {
+    async fn answer(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, RestError> {
+        let request = reqwest::Request::try_from(request);
+        let request = request.map_err(|source| RestError::ReqwestBuildError { source })?;
+        let (url, method) = (request.url().to_string(), request.method().to_string());
+        let answer = self.http.execute(request).await;
+        let mut answer = answer.map_err(|error| RestError::RequestError {
+            source: error.into(),
+            url,
+            method,
+        })?;
+        let body = body(&mut answer).await;
+        let body = body.map_err(|error| RestError::ResponseError {
+            source: error.into(),
+        })?;
+        let mut bounded = Response::new(body);
+        *bounded.status_mut() = answer.status();
+        Ok(bounded)
+    }
+}
+
+/// As `async_trait` would write it.
+impl rustify::client::Client for Bounded {
+    fn send<'s, 'f>(
+        &'s self,
+        request: Request<Vec<u8>>,
+    ) -> BoxFuture<'f, Result<Response<Vec<u8>>, RestError>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.answer(request).boxed()
+    }
+
+    fn base(&self) -> &str {
+        self.address.as_str()
+    }
+}
+
+/// What was answered. One that is too long is as good as none, and the rest of it is not read.
+async fn body(answer: &mut reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Ok(Vec::new());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 fn certificates(bundle: &str) -> Result<Vec<Certificate>, ProviderFault> {
@@ -113,40 +287,12 @@ fn no_certificates() -> ProviderFault {
     )
 }
 
+/// The longest answer, in bytes. A data key has some hundred, wrapped or not, and a login some
+/// thousand, with the names of its policies. 32 of these at a time are nothing to a replica's memory.
+const MAX_ANSWER: usize = 256 * 1024;
+
 const CONNECT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connector(address: &str) -> Result<Connector, ProviderFault> {
-        let place = Place {
-            address: address.to_owned(),
-            mount: "transit".to_owned(),
-            key: "key".to_owned(),
-            namespace: None,
-        };
-        let authority = rcgen::generate_simple_self_signed(["bao".to_owned()]).unwrap();
-        let bundle = BASE64_STANDARD.encode(authority.cert.pem());
-        Connector::new(&place, Some(&bundle))
-    }
-
-    #[test]
-    fn only_a_plain_https_address_is_taken() {
-        assert!(connector("https://bao.vault.svc:8200").is_ok());
-        for address in [
-            "http://bao:8200",
-            "https://",
-            "https://token@bao:8200",
-            "https://user:secret@bao:8200",
-            "https://bao:8200/path",
-            "bao:8200",
-            "",
-        ] {
-            let fault = connector(address).err().unwrap();
-            assert_eq!(fault.reason, KeyFault::Unsupported, "{address}");
-            assert!(!fault.message.contains("secret@"), "{fault}");
-        }
-    }
-}
+mod tests;

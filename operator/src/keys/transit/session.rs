@@ -16,14 +16,13 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use vaultrs::api::AuthInfo;
-use vaultrs::client::VaultClient;
 use zeroize::Zeroizing;
 
 use super::answer::Refused;
 use super::attempts::Attempts;
 use super::backoff::{random, shortened};
 use super::credential::Credentials;
-use super::http::Connector;
+use super::http::{Client, Connector};
 use super::place::{Place, Way, source_told};
 use crate::keys::metrics::Operation;
 use crate::keys::{KeyMetrics, ProviderFault};
@@ -43,7 +42,7 @@ pub(super) struct Session {
 
 /// A token, and the client that sends it. No `Debug`.
 pub(super) struct Login {
-    pub(super) client: VaultClient,
+    pub(super) client: Client,
     /// Tells one login from the next.
     number: u64,
     /// What the server granted at the login itself, not at a renewal.
@@ -210,7 +209,7 @@ impl Session {
                 audience,
             } => {
                 let jwt = self.credentials.account_token(audience).await?;
-                vaultrs::auth::kubernetes::login(&client, mount, role, &jwt).await
+                client.kubernetes(mount, role, &jwt).await
             }
             Way::AppRole {
                 mount,
@@ -218,11 +217,11 @@ impl Session {
                 secret_id,
             } => {
                 let secret_id = self.credentials.read(secret_id).await?;
-                vaultrs::auth::approle::login(&client, mount, role_id, &secret_id).await
+                client.app_role(mount, role_id, &secret_id).await
             }
             Way::Token(source) => {
                 let token = self.credentials.read(source).await?;
-                let known = rejected.is_some_and(|old| old.client.middle.token == *token);
+                let known = rejected.is_some_and(|old| old.client.token() == token.as_str());
                 if known {
                     return Err(self.place.token_fault(&source_told(source)));
                 }
@@ -243,7 +242,7 @@ impl Session {
         source: &str,
     ) -> Result<Login, ProviderFault> {
         let client = self.connector.client(token);
-        let renewed = vaultrs::token::renew_self(&client, None).await;
+        let renewed = client.renew().await;
         let (granted, renewal) = match renewed.map_err(|error| Refused::of(&error)) {
             Ok(auth) => {
                 let granted = Duration::from_secs(auth.lease_duration);
@@ -280,7 +279,7 @@ impl Session {
 
     async fn renew(&self, login: &Login, attempts: &mut Attempts) -> Result<Login, ProviderFault> {
         let renewal = async {
-            let renewed = vaultrs::token::renew_self(&login.client, None).await;
+            let renewed = login.client.renew().await;
             renewed.map_err(|error| Refused::of(&error))
         };
         let renewed = self.metrics.transit(Operation::Renew, renewal).await;
@@ -319,7 +318,7 @@ impl Session {
 impl Login {
     fn with(&self, renewal: Renewal, connector: &Connector) -> Self {
         Self {
-            client: connector.client(&self.client.middle.token),
+            client: connector.client(self.client.token()),
             number: self.number,
             granted: self.granted,
             renewal,
