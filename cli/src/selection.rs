@@ -1,7 +1,7 @@
 //! What a command is to find at `/run/secrets`: the cluster's own decision, over this machine's
 //! vaults.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use secretvault_vault::{
     EntryName, FileAttributes, FilePath, Held, HeldFile, HeldVault, Notice, PlaceholderError, Plan,
@@ -245,7 +245,7 @@ fn open(
                     uid,
                     gid,
                     mode,
-                    content,
+                    content: Arc::new(content),
                 },
             ));
         }

@@ -47,3 +47,7 @@ pub const WATCH_SILENCE: Duration = Duration::from_secs(45);
 
 /// Bytes of one message, either way: 16 vaults of 1 MiB sealed values, with room for names.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of an answer about several volumes. Either side has the whole of it in memory, and when a
+/// vault changes every node asks at once. What does not fit is asked for one by one.
+pub const MAX_BYTES_FOR_SEVERAL: usize = 2 * 1024 * 1024;

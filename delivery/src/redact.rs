@@ -25,6 +25,7 @@ impl fmt::Debug for File {
         let kind = match self.content {
             Some(Content::Sealed(_)) => "sealed",
             Some(Content::Public(_)) => "public",
+            Some(Content::SameAs(_)) => "same as another",
             None => "none",
         };
         f.debug_struct("File")

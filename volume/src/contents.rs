@@ -1,6 +1,9 @@
 //! What a volume holds, checked: the one type that is written, read back and compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use secretvault_envelope::Plaintext;
 use secretvault_vault::{FileMode, FilePath};
@@ -14,8 +17,8 @@ pub struct File {
     pub gid: u32,
     /// Its permission bits.
     pub mode: FileMode,
-    /// Its bytes. Compared in constant time.
-    pub content: Plaintext,
+    /// Its bytes, which other files may have too. Compared in constant time.
+    pub content: Arc<Plaintext>,
 }
 
 /// Files by path. No path is a directory of another.
@@ -82,7 +85,7 @@ pub(crate) mod tests {
             uid: 0,
             gid: 0,
             mode: FileMode::DEFAULT,
-            content: Plaintext::from(content.to_owned()),
+            content: Arc::new(Plaintext::from(content.to_owned())),
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use rustix::{
@@ -215,7 +216,7 @@ fn read_file(descriptor: OwnedFd, status: &rustix::fs::Stat) -> io::Result<File>
         uid: status.st_uid,
         gid: status.st_gid,
         mode: FileMode::try_from(status.st_mode & 0o7777).map_err(io::Error::other)?,
-        content: Plaintext::from(content),
+        content: Arc::new(Plaintext::from(content)),
     })
 }
 

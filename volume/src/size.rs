@@ -41,6 +41,13 @@ pub(crate) fn at_rest(contents: &Contents, page: u64) -> Room {
     with_surroundings(contents, page, generation(contents, page))
 }
 
+/// The least bytes for a volume with files of these lengths, wherever they are.
+pub(crate) fn least(lengths: impl IntoIterator<Item = usize>, page: u64) -> u64 {
+    let lengths = lengths.into_iter();
+    let files = lengths.map(|length| (length as u64).next_multiple_of(page));
+    2 * files.sum::<u64>() + SPARE_PAGES * page
+}
+
 /// The room for these contents beside all that a volume holds at the moment.
 pub(crate) fn beside(used: Room, contents: &Contents, page: u64) -> Room {
     with_surroundings(contents, page, used)
@@ -80,6 +87,15 @@ mod tests {
         let room = at_rest(&small, 4096);
         assert_eq!(room.bytes, (6 + 3 + SPARE_PAGES) * 4096);
         assert_eq!(room.inodes, 10 + 3 + SPARE_INODES);
+    }
+
+    #[test]
+    fn the_least_for_files_is_a_little_less_than_what_they_need() {
+        let large = "x".repeat(4097);
+        let some = contents(&[("a", "x"), ("b/c", &large), ("d", ""), ("e", &large)]);
+        let lengths = some.files().map(|(_, file)| file.content.expose().len());
+        let (least, links) = (least(lengths, 4096), 4);
+        assert_eq!(least + links * 4096, at_rest(&some, 4096).bytes);
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Volume {
         size::at_rest(contents, page_size() as u64)
     }
 
+    /// The least bytes that a volume with files of these lengths needs: known before there are
+    /// contents.
+    pub fn least_bytes(lengths: impl IntoIterator<Item = usize>) -> u64 {
+        size::least(lengths, page_size() as u64)
+    }
+
     /// Makes a detached volume and fills it.
     ///
     /// # Guarantees

@@ -98,6 +98,8 @@ fn plan<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use secretvault_envelope::Plaintext;
     use secretvault_vault::FileMode;
     use secretvault_volume::File;
@@ -110,7 +112,7 @@ mod tests {
                 uid: 0,
                 gid: 0,
                 mode: FileMode::DEFAULT,
-                content: Plaintext::from(*content),
+                content: Arc::new(Plaintext::from(*content)),
             };
             (path.parse().unwrap(), file)
         });

@@ -89,6 +89,23 @@ impl PublishError {
         }
     }
 
+    /// Whether asking again with the same request can help. Where it cannot, holding the call back
+    /// would only keep kubelet from sending a better one.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // Another request or another vault makes it smaller: kubelet asks again by itself.
+            Self::Budget(BudgetError::Volume { .. }) => false,
+            Self::Budget(BudgetError::Node { .. })
+            | Self::Busy
+            | Self::Interrupted(_)
+            | Self::Paths(_)
+            | Self::Release(_)
+            | Self::Request(_)
+            | Self::State(_)
+            | Self::Volume(_) => self.reason().may_pass(),
+        }
+    }
+
     /// Held files that a denial takes away.
     pub(super) fn withdrawn(&self) -> &[FilePath] {
         match self {
@@ -137,9 +154,8 @@ impl Reason {
         }
     }
 
-    /// Whether asking again with the same request can help. Where it cannot, holding the call back
-    /// would only keep kubelet from sending a better one.
-    pub fn may_pass(self) -> bool {
+    /// Whether what is said so may pass.
+    fn may_pass(self) -> bool {
         match self {
             Self::AgentRejected
             | Self::Behind
@@ -213,6 +229,11 @@ mod tests {
         "why".to_owned()
     }
 
+    fn no_room() -> PublishError {
+        let (bytes, left, limit) = (2, 1, 9);
+        BudgetError::Node { bytes, left, limit }.into()
+    }
+
     fn io() -> io::Error {
         io::Error::other("why")
     }
@@ -223,8 +244,9 @@ mod tests {
             (
                 BudgetError::Volume { bytes: 2, limit: 1 }.into(),
                 Code::ResourceExhausted,
-                true,
+                false,
             ),
+            (no_room(), Code::ResourceExhausted, true),
             (PublishError::Interrupted("why"), Code::Aborted, false),
             (PublishError::State(io()), Code::Internal, true),
             (
@@ -276,7 +298,7 @@ mod tests {
     fn each_error_has_its_code_and_says_whether_waiting_helps() {
         for (error, code, waits) in all() {
             assert_eq!(error.reason().code(), code, "{error:?}");
-            assert_eq!(error.reason().may_pass(), waits, "{error:?}");
+            assert_eq!(error.may_pass(), waits, "{error:?}");
             assert!(!error.message().is_empty());
         }
     }

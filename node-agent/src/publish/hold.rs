@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Reason;
+use super::{PublishError, Reason};
 
 /// What to do after a try that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,16 @@ pub(super) enum Next {
     RetryAfter(Duration),
 }
 
-/// Decides. `told` is the reason that kubelet heard last for this volume, `waited` the time that
-/// this call has been held, `chance` any number.
+/// Decides. `told` is the reason that kubelet heard last for this volume, `failed` why the last try
+/// came to nothing, `waited` the time that this call has been held, `chance` any number.
 pub(super) fn after_failure(
     told: Option<Reason>,
-    failed: Reason,
+    failed: &PublishError,
     waited: Duration,
     chance: u32,
 ) -> Next {
     // A new reason is news for the pod's owner.
-    if told != Some(failed) || !failed.may_pass() || waited >= HOLD {
+    if told != Some(failed.reason()) || !failed.may_pass() || waited >= HOLD {
         return Next::Answer;
     }
     Next::RetryAfter(PAUSE + JITTER * (chance % 1000) / 1000)
@@ -50,19 +50,34 @@ const LATER_TRY: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        release::{DenialReason, ReleaseError},
+        volume::BudgetError,
+    };
 
     const NOW: Duration = Duration::ZERO;
 
+    fn denied(reason: DenialReason) -> PublishError {
+        let (message, withdrawn) = (String::new(), Vec::new());
+        ReleaseError::Denied {
+            reason,
+            message,
+            withdrawn,
+        }
+        .into()
+    }
+
     #[test]
     fn a_first_failure_is_answered_at_once() {
-        assert_eq!(after_failure(None, Reason::NotFound, NOW, 0), Next::Answer);
+        let failed = denied(DenialReason::NotFound);
+        assert_eq!(after_failure(None, &failed, NOW, 0), Next::Answer);
         assert!(patience(None) < Duration::from_secs(2));
     }
 
     #[test]
     fn the_same_failure_again_is_held_for_a_minute() {
-        let told = Some(Reason::NotFound);
-        let next = |waited| after_failure(told, Reason::NotFound, waited, 0);
+        let (told, failed) = (Some(Reason::NotFound), denied(DenialReason::NotFound));
+        let next = |waited| after_failure(told, &failed, waited, 0);
         assert_eq!(next(NOW), Next::RetryAfter(PAUSE));
         assert_eq!(
             next(HOLD - Duration::from_millis(1)),
@@ -74,20 +89,34 @@ mod tests {
     #[test]
     fn a_new_reason_is_told_at_once() {
         let told = Some(Reason::Unavailable);
-        assert_eq!(after_failure(told, Reason::Forbidden, NOW, 0), Next::Answer);
+        let failed = denied(DenialReason::Forbidden);
+        assert_eq!(after_failure(told, &failed, NOW, 0), Next::Answer);
     }
 
     #[test]
     fn what_waiting_cannot_help_is_not_held() {
-        let reason = Reason::TokenRejected;
-        assert_eq!(after_failure(Some(reason), reason, NOW, 0), Next::Answer);
+        let (told, failed) = (
+            Some(Reason::TokenRejected),
+            denied(DenialReason::TokenRejected),
+        );
+        assert_eq!(after_failure(told, &failed, NOW, 0), Next::Answer);
+    }
+
+    #[test]
+    fn a_volume_that_is_too_large_is_not_held_and_one_that_the_node_has_no_room_for_is() {
+        let told = Some(Reason::NoRoom);
+        let large = BudgetError::Volume { bytes: 2, limit: 1 }.into();
+        assert_eq!(after_failure(told, &large, NOW, 0), Next::Answer);
+        let (bytes, left, limit) = (2, 1, 9);
+        let full = BudgetError::Node { bytes, left, limit }.into();
+        assert_eq!(after_failure(told, &full, NOW, 0), Next::RetryAfter(PAUSE));
     }
 
     #[test]
     fn pauses_differ_and_are_about_a_second() {
-        let reason = Reason::Unavailable;
+        let (told, failed) = (Some(Reason::Unavailable), PublishError::Busy);
         for chance in [0, 1, 999, 1000, u32::MAX] {
-            let Next::RetryAfter(pause) = after_failure(Some(reason), reason, NOW, chance) else {
+            let Next::RetryAfter(pause) = after_failure(told, &failed, NOW, chance) else {
                 panic!("answered");
             };
             assert!(pause >= PAUSE && pause < PAUSE + JITTER, "{pause:?}");

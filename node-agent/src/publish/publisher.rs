@@ -22,7 +22,7 @@ use super::{
 use crate::{
     csi::PublishRequest,
     metrics::Metrics,
-    release::{Held, Holdings, Operator, open, question},
+    release::{Held, Holdings, Operator, question},
     state::Record,
     volume::TargetPath,
 };
@@ -133,7 +133,7 @@ impl Publisher {
                 Err(failed) => failed,
             };
             let chance = getrandom::u32().unwrap_or_default();
-            match hold::after_failure(told, failed.reason(), begun.elapsed(), chance) {
+            match hold::after_failure(told, &failed, begun.elapsed(), chance) {
                 Next::RetryAfter(pause) if self.pause(pause).await => {}
                 Next::RetryAfter(_) | Next::Answer => {
                     return self.keep(request.target.clone(), failed).await;
@@ -257,7 +257,9 @@ impl Publisher {
         volume.slot.answered(answer.bytes);
         let grant = answer.verdict?;
         let attach = move |shelf: &Shelf| {
-            let opened = open(&grant, &Held::default(), request.group)?;
+            let opened = shelf.open(&grant, &Held::default(), request.group)?;
+            // What is written is in memory once.
+            drop(grant);
             let held = opened.held.clone().from_the_start();
             let record = Record { request, held };
             let (files, notices) = (opened.files.len(), opened.notices.clone());

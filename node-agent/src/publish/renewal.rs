@@ -6,7 +6,7 @@ use secretvault_volume::Change;
 
 use super::{PublishError, Shelf};
 use crate::{
-    release::{Opened, ReleaseError, open},
+    release::{Opened, ReleaseError},
     state::Record,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn renew(
     record: &Record,
     verdict: Result<Grant, ReleaseError>,
 ) -> Result<Renewal, PublishError> {
-    let (opened, denied) = opened(record, verdict)?;
+    let (opened, denied) = opened(shelf, record, verdict)?;
     let notices = opened.notices.clone();
     let next = Record {
         held: opened.held.clone(),
@@ -57,13 +57,15 @@ pub(super) fn renew(
 }
 
 fn opened(
+    shelf: &Shelf,
     record: &Record,
     verdict: Result<Grant, ReleaseError>,
 ) -> Result<(Opened, Option<PublishError>), PublishError> {
     let (held, group) = (&record.held, record.request.group);
-    let failed = match verdict.and_then(|grant| open(&grant, held, group)) {
+    let granted = verdict.map_err(PublishError::from);
+    let failed = match granted.and_then(|grant| shelf.open(&grant, held, group)) {
         Ok(opened) => return Ok((opened, None)),
-        Err(error) => PublishError::from(error),
+        Err(error) => error,
     };
     if failed.withdrawn().is_empty() {
         return Err(failed);

@@ -7,12 +7,13 @@ use std::{
 };
 
 use jiff::Timestamp;
+use secretvault_delivery::v1::Grant;
 use secretvault_vault::FilePath;
 use secretvault_volume::{Change, Contents, File, GenerationName, Usage, Volume};
 
 use super::PublishError;
 use crate::{
-    release::Opened,
+    release::{Held, Opened, least_lengths, open},
     state::{Record, Store},
     volume::{Attached, Budget, Layer, TargetPath, VolumeError},
 };
@@ -74,6 +75,21 @@ impl Shelf {
     /// Something else is at the target.
     pub fn has(&self, target: &TargetPath) -> Result<bool, VolumeError> {
         Ok(self.layer.attached(target)?.is_some())
+    }
+
+    /// Opens a grant for a volume that holds `held`, if a volume may be as large as that.
+    ///
+    /// # Errors
+    /// It may not: then nothing is opened. Or the grant does not open, or breaks the protocol.
+    pub fn open(
+        &self,
+        grant: &Grant,
+        held: &Held,
+        group: Option<u32>,
+    ) -> Result<Opened, PublishError> {
+        let least = Volume::least_bytes(least_lengths(grant)?);
+        self.budget().allows(least)?;
+        Ok(open(grant, held, group)?)
     }
 
     /// Makes a volume and attaches it.
@@ -180,4 +196,54 @@ fn generation_name() -> Result<GenerationName, PublishError> {
     let chance = getrandom::u32()
         .map_err(|error| PublishError::State(io::Error::other(error.to_string())))?;
     Ok(GenerationName::new(Timestamp::now(), chance))
+}
+
+#[cfg(test)]
+mod tests {
+    use secretvault_delivery::v1::{self, GrantedVault, Sealed, file::Content};
+
+    use super::*;
+    use crate::{release::ReleaseError, volume::BudgetError};
+
+    fn shelf(per_volume: u64) -> Shelf {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let layer = Layer::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), directory.path()).unwrap();
+        Shelf::new(layer, store, Budget::new(u64::MAX, per_volume))
+    }
+
+    /// One entry of 100 KB, which does not open, at so many paths.
+    fn grant(paths: u32) -> Grant {
+        let file = |number| v1::File {
+            path: format!("p{number}"),
+            entry: "big".to_owned(),
+            content: Some(Content::SameAs(0)),
+            ..v1::File::default()
+        };
+        let mut files: Vec<v1::File> = (0..paths).map(file).collect();
+        files[0].content = Some(Content::Sealed(Sealed {
+            envelope: format!("sv1:{}", "A".repeat(133_400)),
+            key: vec![0; 44],
+        }));
+        Grant {
+            vaults: vec![GrantedVault::default()],
+            files,
+            ..Grant::default()
+        }
+    }
+
+    #[test]
+    fn a_volume_that_would_be_too_large_is_refused_before_anything_is_opened() {
+        let shelf = shelf(4 << 20);
+        let refused = |paths| {
+            let opened = shelf.open(&grant(paths), &Held::default(), None);
+            opened.unwrap_err()
+        };
+        let few = refused(10);
+        let opened = matches!(few, PublishError::Release(ReleaseError::DoesNotOpen { .. }));
+        assert!(opened, "{few:?}");
+        let many = refused(40);
+        let too_large = matches!(many, PublishError::Budget(BudgetError::Volume { .. }));
+        assert!(too_large, "{many:?}");
+    }
 }

@@ -1,7 +1,10 @@
-//! A grant is opened: each envelope by its own key, with the binding that says where it belongs.
+//! A grant is opened: each envelope once, by its own key, with the binding that says where it
+//! belongs.
+
+use std::sync::Arc;
 
 use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
-use secretvault_envelope::{Binding, EntryKey, Envelope, Plaintext};
+use secretvault_envelope::{Binding, EntryKey, Envelope, Plaintext, SaltedBox};
 use secretvault_vault::{EntryName, FileMode, FilePath, names::MAX_OWNER_ID};
 use secretvault_volume::File;
 
@@ -46,15 +49,19 @@ impl Opened {
 /// # Errors
 /// An envelope that does not open, or an answer that breaks the protocol. Nothing is half done.
 pub fn open(grant: &Grant, held: &Held, group: Option<u32>) -> Result<Opened, ReleaseError> {
-    let mut files = Vec::with_capacity(grant.files.len());
+    let mut files: Vec<(FilePath, File)> = Vec::with_capacity(grant.files.len());
     let mut now_held = Vec::with_capacity(grant.files.len());
-    for file in &grant.files {
-        let (index, vault) = vault_of(grant, file)?;
+    for (index, file) in grant.files.iter().enumerate() {
+        let (vault_index, vault) = vault_of(grant, file)?;
         let path = FilePath::try_from(file.path.as_str()).map_err(|_| BAD_PATH)?;
         let entry = EntryName::try_from(file.entry.as_str()).map_err(|_| BAD_PATH)?;
-        files.push((path.clone(), open_file(file, vault, group)?));
+        let content = match files.get(source(&grant.files, index)?) {
+            Some((_, earlier)) => Arc::clone(&earlier.content),
+            None => Arc::new(open_content(file, vault)?),
+        };
+        files.push((path.clone(), place(file, content, group)?));
         now_held.push(HeldFile {
-            vault: index,
+            vault: vault_index,
             entry,
             path,
         });
@@ -95,20 +102,66 @@ fn vault_of<'a>(
     ))
 }
 
-fn open_file(
+/// How long the values of a grant's files are at least, by the lengths of what they are opened
+/// from: nothing is opened for it.
+///
+/// # Errors
+/// An answer that breaks the protocol.
+pub fn least_lengths(grant: &Grant) -> Result<Vec<usize>, ReleaseError> {
+    let indices = 0..grant.files.len();
+    indices
+        .map(|index| {
+            let source = source(&grant.files, index)?;
+            Ok(least_length(&grant.files[source]))
+        })
+        .collect()
+}
+
+fn least_length(file: &v1::File) -> usize {
+    match &file.content {
+        Some(Content::Public(bytes)) => bytes.len(),
+        Some(Content::Sealed(sealed)) => {
+            let decoded = sealed.envelope.len() / 4 * 3;
+            decoded.saturating_sub(MOST_BESIDE_A_VALUE)
+        }
+        Some(Content::SameAs(_)) | None => 0,
+    }
+}
+
+/// Which file the content of one is in: an earlier one of the same entry, or itself.
+fn source(files: &[v1::File], index: usize) -> Result<usize, ReleaseError> {
+    let file = &files[index];
+    let Some(Content::SameAs(named)) = file.content else {
+        return Ok(index);
+    };
+    let earlier = usize::try_from(named).ok().filter(|earlier| {
+        files[..index].get(*earlier).is_some_and(|earlier| {
+            let names_another = matches!(earlier.content, Some(Content::SameAs(_)));
+            !names_another && (earlier.vault, &earlier.entry) == (file.vault, &file.entry)
+        })
+    });
+    earlier.ok_or(ReleaseError::Malformed(
+        "a file with the content of none before it",
+    ))
+}
+
+fn open_content(file: &v1::File, vault: &GrantedVault) -> Result<Plaintext, ReleaseError> {
+    match &file.content {
+        Some(Content::Public(bytes)) => Ok(Plaintext::from(bytes.as_slice())),
+        Some(Content::Sealed(sealed)) => open_sealed(sealed, vault, &file.entry),
+        Some(Content::SameAs(_)) | None => Err(ReleaseError::Malformed("a file without content")),
+    }
+}
+
+fn place(
     file: &v1::File,
-    vault: &GrantedVault,
+    content: Arc<Plaintext>,
     group: Option<u32>,
 ) -> Result<File, ReleaseError> {
     let gid = group.filter(|_| file.gid_is_default).unwrap_or(file.gid);
     if file.uid > MAX_OWNER_ID || gid > MAX_OWNER_ID {
         return Err(ReleaseError::Malformed("an owner that does not exist"));
     }
-    let content = match &file.content {
-        Some(Content::Public(bytes)) => Plaintext::from(bytes.as_slice()),
-        Some(Content::Sealed(sealed)) => open_sealed(sealed, vault, &file.entry)?,
-        None => return Err(ReleaseError::Malformed("a file without content")),
-    };
     Ok(File {
         uid: file.uid,
         gid,
@@ -139,6 +192,10 @@ fn open_sealed(
 }
 
 const BAD_PATH: ReleaseError = ReleaseError::Malformed("a path or an entry that cannot be");
+
+/// What there is in an envelope beside its value: the prefix, as if it were encoded too, salt and
+/// tag, the value's length, and as much padding as there may be.
+const MOST_BESIDE_A_VALUE: usize = 3 + SaltedBox::OVERHEAD + 4 + 63;
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +257,74 @@ mod tests {
             opened(&grant, None).unwrap().files[0].1.content.expose(),
             b"db.svc"
         );
+    }
+
+    /// The same entry at a second path.
+    fn twice() -> Grant {
+        let mut grant = good();
+        grant.files.push(v1::File {
+            path: "copy".to_owned(),
+            mode: 0o440,
+            content: Some(Content::SameAs(0)),
+            ..grant.files[0].clone()
+        });
+        grant
+    }
+
+    #[test]
+    fn an_entry_at_two_paths_is_opened_once() {
+        let opened = opened(&twice(), None).unwrap();
+        let [(_, first), (path, second)] = opened.files.as_slice() else {
+            panic!("{opened:?}")
+        };
+        assert_eq!(second.content.expose(), b"hunter2");
+        assert!(Arc::ptr_eq(&first.content, &second.content));
+        assert_eq!((path.as_str(), second.mode.bits()), ("copy", 0o440));
+        assert_eq!(opened.held.files[1].entry.as_str(), "db");
+    }
+
+    #[test]
+    fn a_file_has_the_content_of_an_earlier_one_of_its_entry_or_none() {
+        let other_vault = |grant: &mut Grant| {
+            grant.vaults.push(grant.vaults[0].clone());
+            grant.files[1].vault = 1;
+        };
+        let of_a_copy = |grant: &mut Grant| {
+            grant.files.push(grant.files[1].clone());
+            grant.files[2].content = Some(Content::SameAs(1));
+        };
+        let changes: [fn(&mut Grant); 7] = [
+            |grant| grant.files[1].content = Some(Content::SameAs(1)),
+            |grant| grant.files[1].content = Some(Content::SameAs(2)),
+            |grant| grant.files[1].content = Some(Content::SameAs(u32::MAX)),
+            |grant| grant.files[0].content = Some(Content::SameAs(0)),
+            |grant| "other".clone_into(&mut grant.files[1].entry),
+            other_vault,
+            of_a_copy,
+        ];
+        for change in changes {
+            let mut grant = twice();
+            change(&mut grant);
+            let error = opened(&grant, None).unwrap_err();
+            assert!(matches!(error, ReleaseError::Malformed(_)), "{error:?}");
+            let error = least_lengths(&grant).unwrap_err();
+            assert!(matches!(error, ReleaseError::Malformed(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_known_before_anything_is_opened_and_never_too_large() {
+        for length in [0, 1, 59, 60, 61, 124, 125, 4096, 300_000, 512 * 1024] {
+            let mut grant = grant(&Dek::generate().unwrap(), &"x".repeat(length));
+            let Some(Content::Sealed(sealed)) = &mut grant.files[0].content else {
+                panic!("{grant:?}")
+            };
+            // Nothing opens any more.
+            sealed.key[0] ^= 1;
+            let least = least_lengths(&grant).unwrap()[0];
+            assert!(least <= length && length - least <= 128, "{least} {length}");
+        }
+        assert_eq!(least_lengths(&twice()).unwrap().len(), 2);
     }
 
     #[test]

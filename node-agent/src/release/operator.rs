@@ -4,13 +4,13 @@ use std::{io, time::Duration};
 
 use prost::Message;
 use secretvault_delivery::{
-    MAX_MESSAGE_BYTES,
+    MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES,
     v1::{
         Grant, ReleaseRequest, ReleaseResponse, Verdict, Volume, delivery_client::DeliveryClient,
         verdict::Outcome,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Request, Status};
 
 use super::{Address, Credentials, ReleaseError, line::Line};
@@ -46,7 +46,7 @@ impl Operator {
     }
 
     /// Asks for volumes: an answer for each, in their order. What another replica may do better is
-    /// asked once more, at once.
+    /// asked once more, at once; the first answers hold where that brings none in time.
     ///
     /// # Errors
     /// No answer at all, and why. Never takes longer than `patience`.
@@ -55,8 +55,7 @@ impl Operator {
         volumes: &[Volume],
         patience: Duration,
     ) -> Result<Vec<Answer>, ReleaseError> {
-        let answered = timeout(patience, self.release_patiently(volumes, patience)).await;
-        let answers = answered.unwrap_or(Err(ReleaseError::TimedOut(patience)));
+        let answers = self.release_twice(volumes, patience).await;
         if !doubtful(&answers).is_empty() {
             self.line.hang_up();
         }
@@ -84,23 +83,29 @@ impl Operator {
         self.credentials.check().await
     }
 
-    async fn release_patiently(
+    async fn release_twice(
         &self,
         volumes: &[Volume],
         patience: Duration,
     ) -> Result<Vec<Answer>, ReleaseError> {
-        let first = self.call(volumes, patience).await;
+        let deadline = Instant::now() + patience;
+        let late = || Err(ReleaseError::TimedOut(patience));
+        let first = timeout_at(deadline, self.call(volumes, patience)).await;
+        let first = first.unwrap_or_else(|_elapsed| late());
         let doubtful = doubtful(&first);
-        if doubtful.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if doubtful.is_empty() || left.is_zero() {
             return first;
         }
         // Also a connection that died while it was idle shows only now.
         self.line.hang_up();
         let Ok(mut answers) = first else {
-            return self.call(volumes, patience).await;
+            let second = timeout_at(deadline, self.call(volumes, left)).await;
+            return second.unwrap_or_else(|_elapsed| late());
         };
         let again: Vec<Volume> = doubtful.iter().map(|at| volumes[*at].clone()).collect();
-        let second = self.call(&again, patience).await.unwrap_or_default();
+        let second = timeout_at(deadline, self.call(&again, left)).await;
+        let second = second.unwrap_or_else(|_elapsed| late()).unwrap_or_default();
         for (at, answer) in doubtful.into_iter().zip(second) {
             answers[at] = answer;
         }
@@ -187,9 +192,6 @@ impl From<Verdict> for Answer {
 }
 
 const NOT_ONE_EACH: ReleaseError = ReleaseError::Malformed("not one verdict for each volume");
-
-/// An answer about several volumes, with its keys, is in memory as a whole.
-const MAX_BYTES_FOR_SEVERAL: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {

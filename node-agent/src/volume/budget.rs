@@ -27,12 +27,7 @@ impl Budget {
     /// # Errors
     /// More than one volume may have, or more than is left. What it had stays reserved.
     pub fn reserve(&mut self, target: &TargetPath, bytes: u64) -> Result<(), BudgetError> {
-        if bytes > self.per_volume {
-            return Err(BudgetError::Volume {
-                bytes,
-                limit: self.per_volume,
-            });
-        }
+        self.allows(bytes)?;
         let others = self.used() - self.reserved.get(target).copied().unwrap_or_default();
         if others.saturating_add(bytes) > self.limit {
             return Err(BudgetError::Node {
@@ -42,6 +37,20 @@ impl Budget {
             });
         }
         self.reserved.insert(target.clone(), bytes);
+        Ok(())
+    }
+
+    /// Checks that one volume may have so much at all, however little the others have.
+    ///
+    /// # Errors
+    /// [`BudgetError::Volume`].
+    pub fn allows(&self, bytes: u64) -> Result<(), BudgetError> {
+        if bytes > self.per_volume {
+            return Err(BudgetError::Volume {
+                bytes,
+                limit: self.per_volume,
+            });
+        }
         Ok(())
     }
 

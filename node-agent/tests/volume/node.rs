@@ -116,7 +116,7 @@ pub(crate) fn file(content: &[u8]) -> File {
         uid: 0,
         gid: 0,
         mode: "0444".parse().unwrap(),
-        content: Plaintext::from(content),
+        content: std::sync::Arc::new(Plaintext::from(content)),
     }
 }
 

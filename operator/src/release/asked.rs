@@ -19,34 +19,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads the volume's attributes, as those of this pod. `held` is what the volume holds.
-    ///
-    /// Path variables are filled in from what was verified: the reviewed token, and the labels of
-    /// the living pod.
-    ///
-    /// # Errors
-    /// The attributes are wrong, which is the pod author's mistake.
-    pub(super) fn parse(
-        volume: &Volume,
-        held: Held,
-        pod: &PodIdentity,
-        subject: &Subject,
-    ) -> Result<Self, Denied> {
-        let facts = PodFacts {
-            namespace: &pod.namespace,
-            name: Some(&pod.name),
-            service_account: &pod.service_account,
-            node: Some(&pod.node),
-            labels: &subject.labels,
-        };
-        let items = resolve_items(&volume.items, &facts)?;
-        let defaults = defaults(volume.defaults.unwrap_or_default())?;
-        Ok(Self {
-            request: Request::parse(&pod.namespace, &volume.vaults, &items, defaults)?,
-            held,
-        })
-    }
-
     /// The vaults that are asked for.
     pub(super) fn vaults(&self) -> impl Iterator<Item = &VaultRef> {
         self.request.vaults.iter().map(|vault| &vault.reference)
@@ -57,6 +29,32 @@ impl Asked {
     pub(super) fn is_first(&self) -> bool {
         self.held.vaults.is_empty() && self.held.files.is_empty()
     }
+}
+
+/// Reads the volume's attributes, as those of this pod.
+///
+/// Path variables are filled in from what was verified: the reviewed token, and the labels of the
+/// living pod.
+///
+/// # Errors
+/// The attributes are wrong, which is the pod author's mistake. That can come later too: a label
+/// that they name can be taken off a pod that runs.
+pub(super) fn request(
+    volume: &Volume,
+    pod: &PodIdentity,
+    subject: &Subject,
+) -> Result<Request, Denied> {
+    let facts = PodFacts {
+        namespace: &pod.namespace,
+        name: Some(&pod.name),
+        service_account: &pod.service_account,
+        node: Some(&pod.node),
+        labels: &subject.labels,
+    };
+    let items = resolve_items(&volume.items, &facts)?;
+    let defaults = defaults(volume.defaults.unwrap_or_default())?;
+    let request = Request::parse(&pod.namespace, &volume.vaults, &items, defaults)?;
+    Ok(request)
 }
 
 /// The pod that the agent names; nothing if it names none.
@@ -189,7 +187,9 @@ mod tests {
     }
 
     fn read_as(volume: &Volume, subject: &Subject) -> Result<Asked, Denied> {
-        Asked::parse(volume, held(volume)?, &pod(), subject)
+        let held = held(volume)?;
+        let request = request(volume, &pod(), subject)?;
+        Ok(Asked { request, held })
     }
 
     #[test]

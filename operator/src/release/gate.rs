@@ -1,7 +1,8 @@
 //! The gate: nobody but a node agent gets further, nor has a byte of their message decoded.
 //!
 //! It stands before the gRPC service, so that who cannot prove to be an agent cannot make the
-//! operator hold a message of many megabytes.
+//! operator hold a message of many megabytes. Who can is one of many agents: a node's requests wait
+//! for each other before they keep those of another node waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,11 @@ use zeroize::Zeroizing;
 use super::identity::{AgentIdentity, IdentityError};
 use super::metrics::{RequestOutcome, VerdictOutcome};
 use super::review::Reviews;
+use super::room::kept_until_sent;
 use super::service::Release;
+use super::strangers::Strangers;
 use super::verdict::Unavailable;
-use crate::audit::Audit;
+use crate::audit::{Audit, Unrecorded};
 
 /// Lets agents through, and tells the service which one it is.
 pub(super) async fn admit(
@@ -34,10 +37,14 @@ pub(super) async fn admit(
     let token = bearer(request.headers()).map(|token| Zeroizing::new(token.to_owned()));
     match release.agents.identify(token.as_ref()).await {
         Ok(agent) => {
+            let node = agent.node.clone();
             request.extensions_mut().insert(agent);
-            let served = timeout(DEADLINE, release.in_turn(next.run(request))).await;
-            let served = served.unwrap_or(Err(Unavailable::Slow));
-            served.unwrap_or_else(|cause| release.refuse(&Refused::Unavailable(cause), begun))
+            let served = release.in_turn(&node, next.run(request));
+            match timeout(DEADLINE, served).await {
+                Ok(Ok(answer)) => kept_until_sent(answer),
+                Ok(Err(cause)) => release.refuse(&Refused::Unavailable(cause), begun),
+                Err(_elapsed) => release.refuse(&Refused::Unavailable(Unavailable::Slow), begun),
+            }
         }
         Err(refused) => release.refuse(&refused, begun),
     }
@@ -58,10 +65,12 @@ pub(super) struct Agents {
     /// The agents' user name.
     pub(super) account: String,
     pub(super) audit: Audit,
+    pub(super) strangers: Strangers,
 }
 
 impl Agents {
-    /// Whose token it is. Whoever is no agent leaves a line in the audit log.
+    /// Whose token it is. Whoever is no agent leaves a line in the audit log; of [`Strangers`],
+    /// some do.
     pub(super) async fn identify(
         &self,
         token: Option<&Zeroizing<String>>,
@@ -75,23 +84,32 @@ impl Agents {
             }
         };
         if let Err(error) = accepted {
-            let logged = self.audit.must(rejected(error)).await;
-            logged.map_err(|error| Refused::Unavailable(error.into()))?;
+            let recorded = self.record(error).await;
+            recorded.map_err(|error| Refused::Unavailable(error.into()))?;
         }
         accepted.map_err(Refused::Identity)
+    }
+
+    async fn record(&self, error: IdentityError) -> Result<(), Unrecorded> {
+        let stranger = error == IdentityError::NotAuthenticated;
+        if stranger && !self.strangers.take_turn(Instant::now()) {
+            return Ok(());
+        }
+        self.audit.must(rejected(error)).await
     }
 }
 
 impl Release {
-    /// Serves a bounded number of requests at once; the others wait a moment. A stream is served
-    /// once it has begun: its place is none of these.
+    /// Serves a bounded number of requests at once, of all nodes and of one; the others wait a
+    /// moment. A stream is served once it has begun: its place is none of these.
     async fn in_turn(
         &self,
+        node: &str,
         served: impl Future<Output = Response>,
     ) -> Result<Response, Unavailable> {
-        match timeout(QUEUE_LIMIT, self.permits.acquire()).await {
-            Ok(Ok(_permit)) => Ok(served.await),
-            Ok(Err(_)) | Err(_) => Err(Unavailable::Busy),
+        match timeout(QUEUE_LIMIT, self.turns.take(node, 1)).await {
+            Ok(Some(_turn)) => Ok(served.await),
+            Ok(None) | Err(_) => Err(Unavailable::Busy),
         }
     }
 
@@ -157,8 +175,9 @@ fn rejected(error: IdentityError) -> Record {
 /// How long a request waits for its turn.
 const QUEUE_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a request may take, with the time that its message needs to arrive.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a request may take, with the time that its message needs to arrive. No agent waits half
+/// as long.
+const DEADLINE: Duration = Duration::from_secs(12);
 
 #[cfg(test)]
 mod tests {

@@ -1,29 +1,29 @@
 //! Fills a plan: public values as they are, and for each sealed one its envelope and *its* key.
 //!
 //! # Guarantees
-//! * The data key is unwrapped here and dropped here. What leaves is one derived key for each
-//!   planned entry, and each opens one envelope.
-//! * Nothing is unwrapped for a vault of which only public entries were planned.
+//! * No data key leaves. What does is one derived key for each planned entry, and each opens one
+//!   envelope.
+//! * An entry's content is there once, however many files it has: who asks for one at a thousand
+//!   paths gets no larger a message for it than the paths.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use secretvault_audit as audit;
-use secretvault_crds::DataKey;
 use secretvault_crds::limits::MAX_OVERRIDDEN;
 use secretvault_delivery::MAX_MESSAGE_BYTES;
 use secretvault_delivery::v1::{self, Grant, GrantedVault, Sealed, file::Content};
-use secretvault_envelope::{Dek, Envelope, VaultBinding};
+use secretvault_envelope::{Envelope, VaultBinding};
 use secretvault_vault::plan::{Notice, Plan, PlannedFile};
 use secretvault_vault::{EntryKind, EntryName, FilePath, OnDelete, VaultRef};
-use tokio::time::timeout;
 
+use super::data_keys::DataKeys;
 use super::denied::Denied;
 use super::identity::PodIdentity;
 use super::watch::handle;
 use crate::consumers::Consumer;
-use crate::keys::{self, Providers};
+use crate::keys;
 use crate::tls::HandleKeys;
 use crate::vaults::SeenVault;
 
@@ -85,14 +85,51 @@ impl Handles<'_> {
     }
 }
 
-/// Turns a plan into a grant.
+/// About how many bytes a plan's grant has, by what is stored: before anything is copied.
 ///
 /// # Errors
-/// A key is not usable, or what is stored is damaged: then nothing of the volume is granted.
-pub(super) async fn fill(
-    plan: Plan,
+/// Its contents are more than a message can carry.
+pub(super) fn planned_bytes(plan: &Plan, snapshot: &Snapshot) -> Result<usize, Denied> {
+    let (mut contents, mut others) = (0, plan.vaults.len() * VAULT_BYTES);
+    let mut counted = BTreeSet::new();
+    for file in &plan.files {
+        others += file.path.as_str().len() + file.entry.as_str().len() + FILE_BYTES;
+        if counted.insert((&file.vault, &file.entry)) {
+            contents += stored_len(file, snapshot);
+        }
+    }
+    if contents > MAX_VOLUME_BYTES {
+        return Err(Denied::TooLarge {
+            limit: MAX_VOLUME_BYTES,
+        });
+    }
+    Ok(contents + others)
+}
+
+fn stored_len(file: &PlannedFile, snapshot: &Snapshot) -> usize {
+    let Some(seen) = snapshot.get(&file.vault) else {
+        return 0;
+    };
+    let (spec, entry) = (&seen.object.spec, file.entry.as_str());
+    let public = || {
+        let text = spec.public_data.get(entry);
+        text.or_else(|| spec.public_binary_data.get(entry))
+    };
+    let text = match file.kind {
+        EntryKind::Public => public().map(String::as_str),
+        EntryKind::Secret => spec.secret(entry),
+    };
+    text.map_or(0, str::len)
+}
+
+/// Turns a plan into a grant, with the data keys that it needs.
+///
+/// # Errors
+/// What is stored is damaged: then nothing of the volume is granted.
+pub(super) fn fill(
+    plan: &Plan,
     snapshot: &Snapshot,
-    providers: &Providers,
+    keys: &DataKeys,
     handles: &Handles<'_>,
 ) -> Result<Granted, Denied> {
     let mut granted = Granted {
@@ -106,28 +143,36 @@ pub(super) async fn fill(
             continue;
         };
         let files = plan.files.iter().filter(|file| file.vault == *reference);
-        let vault = Opened::open(seen, files, opened.len(), providers).await?;
+        let vault = Opened::new(seen, files, opened.len(), keys.get(reference));
         granted.grant.vaults.push(vault.granted(handles));
         granted.vaults.push(vault.audited());
-        opened.insert(reference.clone(), vault);
+        opened.insert(reference, vault);
     }
-    let mut size = 0;
-    for file in &plan.files {
-        let Some(vault) = opened.get(&file.vault) else {
-            continue;
-        };
-        let file = vault.file(file)?;
-        size += content_size(&file);
-        if size > MAX_VOLUME_BYTES {
-            return Err(Denied::TooLarge {
-                limit: MAX_VOLUME_BYTES,
-            });
-        }
-        granted.grant.files.push(file);
-    }
+    granted.grant.files = files(plan, &opened)?;
     granted.grant.retained = plan.retained.iter().map(FilePath::to_string).collect();
     granted.grant.notices = plan.notices.iter().map(ToString::to_string).collect();
     Ok(granted)
+}
+
+/// The planned files: of each entry the first with its content, the others with that one's index.
+fn files(plan: &Plan, opened: &BTreeMap<&VaultRef, Opened<'_>>) -> Result<Vec<v1::File>, Denied> {
+    let mut files = Vec::with_capacity(plan.files.len());
+    let mut first = BTreeMap::new();
+    for planned in &plan.files {
+        let Some(vault) = opened.get(&planned.vault) else {
+            continue;
+        };
+        let content = match first.entry((vault.index, &planned.entry)) {
+            Entry::Occupied(index) => Content::SameAs(*index.get()),
+            Entry::Vacant(place) => {
+                // Some thousands at most.
+                place.insert(u32::try_from(files.len()).unwrap_or(u32::MAX));
+                vault.content(planned)?
+            }
+        };
+        files.push(vault.file(planned, content));
+    }
+    Ok(files)
 }
 
 /// A vault while its planned entries are given out.
@@ -135,40 +180,26 @@ struct Opened<'a> {
     seen: &'a SeenVault,
     index: u32,
     entries: Vec<&'a EntryName>,
-    key: Option<OpenedKey<'a>>,
-}
-
-/// A vault's data key, for as long as the grant is made.
-struct OpenedKey<'a> {
-    dek: Dek,
-    scope: String,
-    wrapped: &'a DataKey,
+    key: Option<&'a keys::Opened>,
 }
 
 impl<'a> Opened<'a> {
-    async fn open(
+    fn new(
         seen: &'a SeenVault,
         files: impl Iterator<Item = &'a PlannedFile>,
         index: usize,
-        providers: &Providers,
-    ) -> Result<Self, Denied> {
-        let files: Vec<_> = files.collect();
-        let sealed = files.iter().any(|file| file.kind == EntryKind::Secret);
-        let key = if sealed {
-            Some(OpenedKey::open(seen, providers).await?)
-        } else {
-            None
-        };
-        let mut entries: Vec<_> = files.into_iter().map(|file| &file.entry).collect();
+        key: Option<&'a keys::Opened>,
+    ) -> Self {
+        let mut entries: Vec<_> = files.map(|file| &file.entry).collect();
         entries.sort_unstable();
         entries.dedup();
         // At most 16 vaults.
-        Ok(Self {
+        Self {
             seen,
             index: u32::try_from(index).unwrap_or(u32::MAX),
             entries,
             key,
-        })
+        }
     }
 
     fn granted(&self, handles: &Handles<'_>) -> GrantedVault {
@@ -182,30 +213,40 @@ impl<'a> Opened<'a> {
                 OnDelete::Remove => v1::OnDelete::Remove.into(),
                 OnDelete::Retain => v1::OnDelete::Retain.into(),
             },
-            scope: self
-                .key
-                .as_ref()
-                .map(|key| key.scope.clone())
-                .unwrap_or_default(),
+            scope: self.key.map(|key| key.scope.clone()).unwrap_or_default(),
             handle: handles.granted(&vault.reference, &vault.uid),
         }
     }
 
     fn audited(&self) -> audit::Vault {
         let vault = &self.seen.vault;
-        let key = self.key.as_ref();
+        let wrapped = self.seen.object.spec.data_key.as_ref();
+        let wrapped = wrapped.filter(|_| self.key.is_some());
         let entries = self.entries.iter();
         audit::Vault {
             namespace: vault.reference.namespace.as_str().into(),
             name: vault.reference.name.as_str().into(),
             uid: Some(vault.uid.as_str().into()),
             generation: Some(vault.generation),
-            key_id: key.map(|key| key.wrapped.key_id.as_str().into()),
+            key_id: wrapped.map(|wrapped| wrapped.key_id.as_str().into()),
             entries: entries.map(|entry| entry.as_str().into()).collect(),
         }
     }
 
-    fn file(&self, file: &PlannedFile) -> Result<v1::File, Denied> {
+    fn file(&self, file: &PlannedFile, content: Content) -> v1::File {
+        v1::File {
+            path: file.path.to_string(),
+            uid: file.uid,
+            gid: file.gid,
+            gid_is_default: file.gid_is_default,
+            mode: file.mode.bits(),
+            vault: self.index,
+            entry: file.entry.to_string(),
+            content: Some(content),
+        }
+    }
+
+    fn content(&self, file: &PlannedFile) -> Result<Content, Denied> {
         let content = match file.kind {
             EntryKind::Public => self
                 .seen
@@ -215,20 +256,11 @@ impl<'a> Opened<'a> {
                 .map(Content::Public),
             EntryKind::Secret => self.sealed(&file.entry)?.map(Content::Sealed),
         };
-        Ok(v1::File {
-            path: file.path.to_string(),
-            uid: file.uid,
-            gid: file.gid,
-            gid_is_default: file.gid_is_default,
-            mode: file.mode.bits(),
-            vault: self.index,
-            entry: file.entry.to_string(),
-            content: Some(content.ok_or_else(|| self.damaged(&file.entry))?),
-        })
+        content.ok_or_else(|| self.damaged(&file.entry))
     }
 
     fn sealed(&self, entry: &EntryName) -> Result<Option<Sealed>, Denied> {
-        let (Some(text), Some(key)) = (self.seen.object.spec.secret(entry.as_str()), &self.key)
+        let (Some(text), Some(key)) = (self.seen.object.spec.secret(entry.as_str()), self.key)
         else {
             return Ok(None);
         };
@@ -257,45 +289,18 @@ impl<'a> Opened<'a> {
     }
 }
 
-impl<'a> OpenedKey<'a> {
-    async fn open(seen: &'a SeenVault, providers: &Providers) -> Result<Self, Denied> {
-        let vault = &seen.vault.reference;
-        let wrapped = seen.object.spec.data_key.as_ref();
-        let wrapped = wrapped.ok_or_else(|| Denied::NoDataKey {
-            vault: vault.clone(),
-        })?;
-        let opening = providers.open(&vault.namespace, &vault.name, wrapped);
-        let opened = timeout(KEY_DEADLINE, opening).await;
-        let opened = opened.map_err(|_elapsed| Denied::KeyTimeout {
-            vault: vault.clone(),
-            provider: wrapped.provider.clone(),
-        })?;
-        let keys::Opened { dek, scope } = opened.map_err(|error| Denied::of_key(vault, error))?;
-        Ok(Self {
-            dek,
-            scope,
-            wrapped,
-        })
-    }
-}
-
 fn binding<'a>(scope: &'a str, vault: &'a VaultRef) -> VaultBinding<'a> {
     VaultBinding::new(scope, &vault.namespace, &vault.name)
-}
-
-fn content_size(file: &v1::File) -> usize {
-    match &file.content {
-        Some(Content::Sealed(sealed)) => sealed.envelope.len() + sealed.key.len(),
-        Some(Content::Public(bytes)) => bytes.len(),
-        None => 0,
-    }
 }
 
 /// What the paths in one handle may have together.
 const MAX_OVERRIDDEN_BYTES: usize = 384;
 
-/// How long a key provider may take for one vault.
-const KEY_DEADLINE: Duration = Duration::from_secs(5);
+/// What a file takes in a message besides its content and names: numbers, and a key.
+const FILE_BYTES: usize = 96;
+
+/// What a vault takes: names, and a handle.
+const VAULT_BYTES: usize = 512;
 
 /// What one volume's values may have together: a message, less room for names.
 pub(super) const MAX_VOLUME_BYTES: usize = MAX_MESSAGE_BYTES - 4 * 1024 * 1024;

@@ -20,7 +20,13 @@ mod pod;
 mod catch_up;
 
 mod denied;
+
+mod data_keys;
 mod grant;
+
+mod draft;
+
+mod decision;
 mod verdict;
 
 mod audited;
@@ -28,6 +34,12 @@ mod metrics;
 mod told;
 
 mod watch;
+
+mod strangers;
+
+mod shares;
+
+mod room;
 
 mod gate;
 mod service;

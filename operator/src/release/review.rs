@@ -5,7 +5,8 @@
 //!   *asked*: a thousand pods of one vault must not be thousands of API calls, and an agent's own
 //!   token comes with every call. Nothing else is remembered: a token that was refused is reviewed
 //!   anew.
-//! * Callers with the same token at the same time share one request.
+//! * Callers with the same token at the same time share one request. It goes on for as long as one
+//!   of them waits: what everybody left gives its turn back, and is begun anew by who asks next.
 //! * The cache holds hashes of tokens, not tokens, and at most [`CAPACITY`] of them.
 //! * Each audience has a cache and a bound of its own: whoever sends forged agents' tokens makes at
 //!   most [`CONCURRENCY`] requests at once, and takes no room from the pods' tokens.
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, WeakShared};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::Client;
 use kube::api::{Api, PostParams};
@@ -63,9 +64,7 @@ impl Reviews {
             bounded(permits, timed).boxed().shared()
         });
         let answer = flight.clone().await;
-        if !is_valid(&answer) {
-            self.cache().forget(key, &flight);
-        }
+        self.cache().settle(key, &flight, is_valid(&answer));
         answer
     }
 
@@ -78,6 +77,8 @@ impl Reviews {
 pub(super) type Answer = Result<Arc<TokenReviewStatus>, Fault>;
 
 type Flight = Shared<BoxFuture<'static, Answer>>;
+
+type WeakFlight = WeakShared<BoxFuture<'static, Answer>>;
 
 fn is_valid(answer: &Answer) -> bool {
     answer
@@ -125,23 +126,29 @@ struct Cache(HashMap<CacheKey, Slot>);
 
 struct Slot {
     since: Instant,
-    flight: Flight,
+    /// Belongs to those who wait for it: what nobody waits for must not keep its permit.
+    flight: WeakFlight,
+    /// The same, once its answer is "valid": that is kept though nobody waits.
+    landed: Option<Flight>,
 }
 
 impl Cache {
     /// The answer that is there or on its way, or else a new one.
     fn join(&mut self, key: CacheKey, now: Instant, start: impl FnOnce() -> Flight) -> Flight {
-        if let Some(slot) = self.0.get(&key).filter(|slot| slot.is_recent(now)) {
-            return slot.flight.clone();
+        if let Some(flight) = self.0.get(&key).and_then(|slot| slot.usable(now)) {
+            return flight;
         }
         let flight = start();
         self.make_room(now);
-        if self.0.len() < CAPACITY {
+        if self.0.len() < CAPACITY
+            && let Some(weak) = flight.downgrade()
+        {
             self.0.insert(
                 key,
                 Slot {
                     since: now,
-                    flight: flight.clone(),
+                    flight: weak,
+                    landed: None,
                 },
             );
         }
@@ -150,24 +157,32 @@ impl Cache {
 
     fn make_room(&mut self, now: Instant) {
         if self.0.len() >= CAPACITY {
-            self.0.retain(|_, slot| slot.is_recent(now));
+            self.0.retain(|_, slot| slot.usable(now).is_some());
         }
     }
 
-    fn forget(&mut self, key: CacheKey, flight: &Flight) {
-        if self
-            .0
-            .get(&key)
-            .is_some_and(|slot| slot.flight.ptr_eq(flight))
-        {
+    /// Keeps a valid answer, and forgets any other.
+    fn settle(&mut self, key: CacheKey, flight: &Flight, valid: bool) {
+        let Some(slot) = self.0.get_mut(&key).filter(|slot| slot.is_of(flight)) else {
+            return;
+        };
+        if valid {
+            slot.landed = Some(flight.clone());
+        } else {
             self.0.remove(&key);
         }
     }
 }
 
 impl Slot {
-    fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) < VALID_FOR
+    /// The review, if it is recent and was not left by everybody.
+    fn usable(&self, now: Instant) -> Option<Flight> {
+        let recent = now.saturating_duration_since(self.since) < VALID_FOR;
+        self.flight.upgrade().filter(|_| recent)
+    }
+
+    fn is_of(&self, flight: &Flight) -> bool {
+        self.flight.upgrade().is_some_and(|it| it.ptr_eq(flight))
     }
 }
 
@@ -281,24 +296,73 @@ mod tests {
         assert!(is_valid(&reviews.review("t-valid").await));
     }
 
+    /// As whoever resets its streams does: some have a permit by then, and some wait for one.
+    #[tokio::test(start_paused = true)]
+    async fn reviews_that_everybody_left_give_their_permits_back() {
+        let (server, reviews) = setup();
+        server.hang(true);
+        let tokens: Vec<_> = (0..3 * CONCURRENCY).map(|it| format!("t-{it}")).collect();
+        let flood = tokens.iter().map(|token| reviews.review(token));
+        let left = timeout(DEADLINE / 2, futures::future::join_all(flood)).await;
+        assert!(left.is_err());
+        assert_eq!(server.arrived(), CONCURRENCY);
+        server.hang(false);
+        assert!(is_valid(&reviews.review("t-valid").await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_review_that_everybody_left_is_begun_anew() {
+        let (server, reviews) = setup();
+        server.hang(true);
+        let left = timeout(DEADLINE / 2, reviews.review("t-valid")).await;
+        assert!(left.is_err());
+        server.hang(false);
+        assert!(is_valid(&reviews.review("t-valid").await));
+        assert_eq!(server.arrived(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_leaves_the_review_to_the_others() {
+        let (server, reviews) = setup();
+        let mut leaving = Box::pin(reviews.review("t-valid"));
+        let mut staying = Box::pin(reviews.review("t-valid"));
+        assert!(futures::poll!(leaving.as_mut()).is_pending());
+        assert!(futures::poll!(staying.as_mut()).is_pending());
+        drop(leaving);
+        assert!(is_valid(&staying.await));
+        assert_eq!(server.arrived(), 1);
+    }
+
+    /// So many reviews under way, one token each. They last as long as what this gives.
+    fn under_way(reviews: &Reviews, count: usize) -> Vec<Flight> {
+        let mut cache = reviews.cache();
+        let keys = (0..count).map(|index| CacheKey::new(&format!("t-{index}")));
+        let pending = || std::future::pending::<Answer>().boxed().shared();
+        keys.map(|key| cache.join(key, Instant::now(), pending))
+            .collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_cache_is_bounded_and_a_full_one_still_answers() {
         let (server, reviews) = setup();
-        let fill = |count| {
-            let mut cache = reviews.cache();
-            for index in 0..count {
-                let key = CacheKey::new(&format!("t-{index}"));
-                let answer = || futures::future::ready(Err(Fault::Timeout)).boxed().shared();
-                drop(cache.join(key, Instant::now(), answer));
-            }
-            cache.0.len()
-        };
-        assert_eq!(fill(CAPACITY + 10), CAPACITY);
+        let waiting = under_way(&reviews, CAPACITY + 10);
+        assert_eq!(reviews.cache().0.len(), CAPACITY);
         assert!(is_valid(&reviews.review("t-valid").await));
         assert!(is_valid(&reviews.review("t-valid").await));
         assert_eq!(server.reviews(), 2, "there was no room to remember it");
         tokio::time::advance(VALID_FOR).await;
         assert!(is_valid(&reviews.review("t-valid").await));
         assert_eq!(reviews.cache().0.len(), 1, "what is old makes room");
+        drop(waiting);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reviews_that_everybody_left_make_room() {
+        let (server, reviews) = setup();
+        drop(under_way(&reviews, CAPACITY));
+        assert_eq!(reviews.cache().0.len(), CAPACITY);
+        assert!(is_valid(&reviews.review("t-valid").await));
+        assert!(is_valid(&reviews.review("t-valid").await));
+        assert_eq!((server.reviews(), reviews.cache().0.len()), (1, 1));
     }
 }

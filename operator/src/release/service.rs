@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use prost::Message;
@@ -13,10 +14,9 @@ use secretvault_delivery::v1::{
     verdict::Outcome,
 };
 use secretvault_delivery::{
-    AGENT_AUDIENCE, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST, MAX_WATCH_MESSAGE_BYTES,
-    POD_AUDIENCE,
+    AGENT_AUDIENCE, MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST,
+    MAX_WATCH_MESSAGE_BYTES, POD_AUDIENCE,
 };
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,12 +24,17 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use super::decision::Decision;
+use super::draft::Draft;
 use super::gate::{self, Agents};
 use super::identity::{AgentIdentity, service_account_user};
 use super::metrics::{ReleaseMetrics, RequestOutcome, VerdictOutcome};
 use super::review::Reviews;
+use super::room::Room;
+use super::shares::Shares;
+use super::strangers::Strangers;
 use super::told::Told;
-use super::verdict::{Decision, Judge, Unavailable};
+use super::verdict::{Judge, Unavailable};
 use super::watch::{Events, Watches};
 use crate::audit::Audit;
 use crate::consumers::Consumers;
@@ -87,7 +92,10 @@ pub(super) struct Release {
     watches: Watches,
     pub(super) audit: Audit,
     pub(super) metrics: ReleaseMetrics,
-    pub(super) permits: Semaphore,
+    /// For requests.
+    pub(super) turns: Shares,
+    /// For answers.
+    room: Shares,
 }
 
 impl Release {
@@ -97,6 +105,7 @@ impl Release {
             reviews: Reviews::new(parts.client.clone(), AGENT_AUDIENCE, seconds.clone()),
             account: service_account_user(&parts.namespace, &parts.agent_account),
             audit: parts.audit.clone(),
+            strangers: Strangers::default(),
         });
         Self {
             watches: Watches::new(&parts, Arc::clone(&agents)),
@@ -113,42 +122,82 @@ impl Release {
             },
             audit: parts.audit,
             metrics: parts.metrics,
-            permits: Semaphore::new(MAX_REQUESTS),
+            turns: Shares::new(MAX_REQUESTS, MAX_REQUESTS_OF_A_NODE),
+            room: Room::shares(),
         }
     }
 
-    /// A verdict for each volume, in their order.
+    /// A verdict for each volume, in their order, and the room that they have.
     async fn verdicts(
         &self,
         volumes: Vec<Volume>,
         agent: &AgentIdentity,
-    ) -> Result<ReleaseResponse, NotAnswered> {
-        let verdicts = Vec::with_capacity(volumes.len());
-        let decided = stream::iter(volumes).map(|volume| self.verdict(volume, agent));
-        let verdicts = decided.buffered(CONCURRENCY).try_fold(
-            (verdicts, 0),
-            |(mut verdicts, size), verdict| async move {
-                let size = size + verdict.encoded_len() + FRAMING;
-                if size > MAX_MESSAGE_BYTES {
-                    return Err(NotAnswered::TooLarge);
-                }
-                verdicts.push(verdict);
-                Ok((verdicts, size))
-            },
-        );
-        let (verdicts, _) = timeout(DEADLINE, verdicts)
-            .await
-            .map_err(|_elapsed| NotAnswered::Unavailable(Unavailable::Slow))??;
-        Ok(ReleaseResponse { verdicts })
+    ) -> Result<(ReleaseResponse, Room), NotAnswered> {
+        let (most, patience) = if volumes.len() > 1 {
+            (MAX_BYTES_FOR_SEVERAL, KEY_PATIENCE_FOR_SEVERAL)
+        } else {
+            (MAX_MESSAGE_BYTES, KEY_PATIENCE)
+        };
+        let (drafts, bytes) = self.drafts(volumes, agent, most).await?;
+        let opening = drafts.into_iter();
+        let opening = opening.map(|draft| self.judge.open_keys(draft, patience));
+        // All at once: who waits for a slow provider keeps nobody else waiting for a fast one.
+        let drafts = join_all(opening).await;
+        let room = Room::wait(&self.room, &agent.node, bytes).await;
+        let room = room.ok_or(Unavailable::Busy)?;
+        let decisions = drafts.into_iter();
+        let decisions: Vec<_> = decisions.map(|it| self.judge.conclude(it)).collect();
+        let verdicts = stream::iter(decisions).map(|decision| self.verdict(decision, agent));
+        let verdicts = verdicts.buffered(CONCURRENCY).try_collect().await?;
+        let response = ReleaseResponse { verdicts };
+        if response.encoded_len() > most {
+            return Err(NotAnswered::TooLarge);
+        }
+        Ok((response, room))
     }
 
-    /// One verdict: decided, counted and logged.
-    async fn verdict(&self, volume: Volume, agent: &AgentIdentity) -> Result<Verdict, NotAnswered> {
-        let decision = self.judge.decide(&volume, agent).await?;
+    /// What is decided about each volume but for its keys, and about how many bytes that will be.
+    async fn drafts(
+        &self,
+        volumes: Vec<Volume>,
+        agent: &AgentIdentity,
+        most: usize,
+    ) -> Result<(Vec<Draft>, usize), NotAnswered> {
+        let drafts = Vec::with_capacity(volumes.len());
+        let decided = stream::iter(volumes).map(|volume| self.draft(volume, agent));
+        let drafts = decided.buffered(CONCURRENCY).try_fold(
+            (drafts, 0),
+            move |(mut drafts, bytes), draft| async move {
+                let bytes = bytes + draft.bytes();
+                if bytes > most {
+                    return Err(NotAnswered::TooLarge);
+                }
+                drafts.push(draft);
+                Ok((drafts, bytes))
+            },
+        );
+        drafts.await
+    }
+
+    async fn draft(&self, volume: Volume, agent: &AgentIdentity) -> Result<Draft, NotAnswered> {
+        Ok(self.judge.decide(&volume, agent).await?)
+    }
+
+    /// One verdict: logged, counted and told.
+    async fn verdict(
+        &self,
+        mut decision: Decision,
+        agent: &AgentIdentity,
+    ) -> Result<Verdict, NotAnswered> {
+        let news = decision.news.take();
         let (reason, release, outcome) = conclude(decision, agent);
         let recorded = self.audit.must(audit::Record::Release(release)).await;
         recorded.map_err(Unavailable::from)?;
         self.metrics.verdict(reason);
+        // Not sooner: a verdict that cannot be recorded is not given, and no file goes by it.
+        if let Some((pod, news)) = news {
+            self.judge.told.tell(&pod, news);
+        }
         Ok(Verdict {
             outcome: Some(outcome),
         })
@@ -240,7 +289,11 @@ impl Delivery for Release {
             .map_or_else(|error| (*error).into(), |_| RequestOutcome::Answered);
         self.metrics.request(outcome, begun.elapsed().as_secs_f64());
         match answer {
-            Ok(answer) => Ok(Response::new(answer)),
+            Ok((answer, room)) => {
+                let mut answer = Response::new(answer);
+                answer.extensions_mut().insert(room);
+                Ok(answer)
+            }
             Err(error) => {
                 warn!(cause = %error, "release request not answered");
                 Err(error.into())
@@ -270,7 +323,7 @@ impl Release {
     async fn answer(
         &self,
         request: Request<ReleaseRequest>,
-    ) -> Result<ReleaseResponse, NotAnswered> {
+    ) -> Result<(ReleaseResponse, Room), NotAnswered> {
         let (_, extensions, ReleaseRequest { volumes }) = request.into_parts();
         let agent = extensions
             .get::<AgentIdentity>()
@@ -278,7 +331,8 @@ impl Release {
         if volumes.len() > MAX_VOLUMES_PER_REQUEST {
             return Err(NotAnswered::TooMany);
         }
-        self.verdicts(volumes, agent).await
+        let verdicts = timeout(DEADLINE, self.verdicts(volumes, agent)).await;
+        verdicts.unwrap_or(Err(NotAnswered::Unavailable(Unavailable::Slow)))
     }
 }
 
@@ -291,8 +345,16 @@ const CONCURRENCY: usize = 8;
 /// Requests that are served at once; more wait a moment.
 const MAX_REQUESTS: usize = 64;
 
-/// How long a whole request may take.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// Likewise of one node. Its agent asks for six things at once at most, while it begins a stream.
+const MAX_REQUESTS_OF_A_NODE: usize = 8;
 
-/// What a verdict costs in a message beyond itself.
-const FRAMING: usize = 8;
+/// How long a whole request may take, once its message is there: twice as long as an agent waits.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a volume that is asked for alone waits for its key providers: its agent waits no more
+/// than five seconds, and has to hear the reason within them.
+const KEY_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Likewise one of several, which wait for it. Within the same five seconds their agent asks
+/// another replica for what it was denied.
+const KEY_PATIENCE_FOR_SEVERAL: Duration = Duration::from_millis(1500);

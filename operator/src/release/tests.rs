@@ -7,6 +7,7 @@ mod grants;
 mod keys;
 mod namespaces;
 mod refusals;
+mod shares;
 mod told;
 mod unrecorded;
 mod watch;

@@ -7,6 +7,7 @@
 //! # Guarantees
 //! * Names only: of vaults, entries, paths, and patterns as the pod's author wrote them.
 //! * A verdict does not wait for its Event, and does not fail with it.
+//! * Nothing is told of a verdict that is not given because it cannot be recorded.
 //! * At most [`MAX_UNDER_WAY`] Events are on their way at once; more are lost, and logged.
 //!
 //! # Caveats

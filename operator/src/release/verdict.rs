@@ -4,26 +4,30 @@
 //! agent names, on the agent's own node; the pod itself is read and must live; the volume's
 //! attributes are read as that pod's; this replica must not be behind what the volume shows
 //! already; the plan says which files the pod may have, by the labels of its namespace too if a rule
-//! looks at them; keys are derived for exactly those.
+//! looks at them; then the vaults' keys are opened, and keys of exactly those files are derived.
+
+use std::time::Duration;
 
 use kube::Client;
-use secretvault_audit as audit;
 use secretvault_delivery::v1::Volume;
-use secretvault_vault::plan::{Notice, Plan, Refusal, plan, withdrawn};
-use secretvault_vault::{FilePath, Subject, VaultRef, needs_namespace_labels};
+use secretvault_vault::plan::{Held, Plan, Refusal, plan};
+use secretvault_vault::{Subject, VaultRef, needs_namespace_labels};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::asked::{self, Asked, claimed_pod};
 use super::audited;
 use super::catch_up::{self, BEFORE_REFUSING, Sight};
+use super::data_keys::{self, DataKeys};
+use super::decision::{Decision, Ruling};
 use super::denied::{Denied, Denying};
-use super::grant::{self, Granted, Handles};
+use super::draft::{Draft, Grounds, Planned};
+use super::grant::{self, Handles};
 use super::identity::{AgentIdentity, PodIdentity};
 use super::metrics::{ApiCall, ApiSeconds};
 use super::pod::{self, LivePod};
 use super::review::Reviews;
-use super::told::{self, Told};
+use super::told::Told;
 use crate::audit::Unrecorded;
 use crate::keys::{Namespaces, Providers};
 use crate::tls::HandleKeys;
@@ -39,71 +43,6 @@ pub(super) struct Judge {
     pub(super) reviews: Reviews,
     pub(super) told: Told,
     pub(super) seconds: ApiSeconds,
-}
-
-/// The verdict, and the pod it is about as far as that was proved.
-pub(super) struct Decision {
-    pub(super) pod: audit::Pod,
-    pub(super) verdict: Result<Granted, Denying>,
-    /// What a grant left out, because a later vault has something in its place.
-    pub(super) overridden: Vec<audit::Override>,
-    /// Held files that go because the pod may not have them any more.
-    pub(super) withdrawn: Vec<audit::FilePath>,
-}
-
-impl Decision {
-    fn of(pod: audit::Pod, ruling: Ruling) -> Self {
-        Self {
-            pod,
-            overridden: ruling.overridden(),
-            withdrawn: ruling
-                .withdrawn()
-                .iter()
-                .map(|it| it.as_str().into())
-                .collect(),
-            verdict: ruling.verdict,
-        }
-    }
-}
-
-/// The verdict, and what is to be said of it.
-struct Ruling {
-    verdict: Result<Granted, Denying>,
-    /// Of a grant.
-    notices: Vec<Notice>,
-    /// Nobody was told of the notices yet.
-    first: bool,
-}
-
-impl Ruling {
-    fn overridden(&self) -> Vec<audit::Override> {
-        let overridden = self.notices.iter().filter_map(Notice::overridden);
-        overridden.map(audited::overridden).collect()
-    }
-
-    fn withdrawn(&self) -> Vec<String> {
-        let paths: Vec<&FilePath> = match &self.verdict {
-            Ok(_) => self.notices.iter().filter_map(Notice::withdrawn).collect(),
-            Err(denying) => denying.withdrawn.iter().collect(),
-        };
-        paths.into_iter().map(ToString::to_string).collect()
-    }
-}
-
-impl From<Denying> for Ruling {
-    fn from(denying: Denying) -> Self {
-        Self {
-            verdict: Err(denying),
-            notices: Vec::new(),
-            first: false,
-        }
-    }
-}
-
-impl From<Denied> for Ruling {
-    fn from(denied: Denied) -> Self {
-        Denying::from(denied).into()
-    }
 }
 
 /// Why there is no verdict: the operator cannot serve now. Never a denial, and no volume changes.
@@ -130,100 +69,175 @@ pub(super) enum Unavailable {
 }
 
 impl Judge {
-    /// Decides about one volume of an agent, and has the pod's owner told what there is to tell.
+    /// Decides about one volume of an agent, but for its keys. Nothing is told yet.
     ///
     /// # Errors
-    /// Only if the operator cannot serve; everything about the volume is in the decision.
+    /// Only if the operator cannot serve; everything about the volume is in the draft.
     pub(super) async fn decide(
         &self,
         volume: &Volume,
         agent: &AgentIdentity,
-    ) -> Result<Decision, Unavailable> {
+    ) -> Result<Draft, Unavailable> {
         let claimed = claimed_pod(volume);
         let status = self.reviews.review(&volume.pod_token).await?;
         let identity = match PodIdentity::accept(&status) {
             Ok(identity) => identity,
             Err(error) => {
                 let pod = audited::claimed(&claimed);
-                return Ok(Decision::of(pod, Denied::from(error).into()));
+                let why = error.into();
+                return Ok(Draft::Unproved { pod, why });
             }
         };
         let proved = identity
             .is_named_by(&claimed)
             .and_then(|()| identity.on_node_of(agent));
-        let ruling = match proved {
-            Ok(()) => self.decide_for(&identity, volume).await?,
-            Err(error) => Denied::from(error).into(),
-        };
-        if let Some(news) = told::news(ruling.first, &ruling.notices, &ruling.withdrawn()) {
-            self.told.tell(&identity, news);
+        match proved {
+            Ok(()) => self.decide_for(identity, volume).await,
+            Err(error) => Ok(denied(identity, Denied::from(error))),
         }
-        Ok(Decision::of(audited::proven(&identity), ruling))
     }
 
-    /// The verdict for a pod whose token is proved.
+    /// Opens the data keys that a draft needs: within `patience`, or it is denied.
+    pub(super) async fn open_keys(&self, draft: Draft, patience: Duration) -> Draft {
+        let mut planned = match draft {
+            Draft::Planned(planned) => planned,
+            Draft::Denied { .. } | Draft::Unproved { .. } => return draft,
+        };
+        let (plan, snapshot) = (&planned.plan, &planned.snapshot);
+        let opened = data_keys::open(plan, snapshot, &self.providers, patience).await;
+        match opened {
+            Ok(keys) => {
+                planned.keys = keys;
+                Draft::Planned(planned)
+            }
+            Err(why) => Draft::Denied {
+                denying: planned.grounds.deny(why),
+                identity: planned.identity,
+            },
+        }
+    }
+
+    /// Ends a draft. What is granted is copied here.
+    pub(super) fn conclude(&self, draft: Draft) -> Decision {
+        match draft {
+            Draft::Denied { identity, denying } => Decision::about(identity, denying.into()),
+            Draft::Planned(planned) => self.fill(*planned),
+            Draft::Unproved { pod, why } => Decision::of(pod, Denying::from(why).into()),
+        }
+    }
+
+    /// The draft for a pod whose token is proved.
     async fn decide_for(
         &self,
-        identity: &PodIdentity,
+        identity: PodIdentity,
         volume: &Volume,
-    ) -> Result<Ruling, Unavailable> {
-        let reading = pod::read(&self.client, identity);
+    ) -> Result<Draft, Unavailable> {
+        let reading = pod::read(&self.client, &identity);
         let living = self.seconds.of(ApiCall::PodRead, reading).await?;
         let read = asked::held(volume).map_err(Denied::from).and_then(|held| {
-            let live = pod::live(living.as_ref(), identity, !held.files.is_empty())?;
-            let asked = Asked::parse(volume, held, identity, &live.subject)?;
-            Ok((live, asked))
+            let live = pod::live(living.as_ref(), &identity, !held.files.is_empty())?;
+            Ok((live, held))
         });
-        let (live, asked) = match read {
+        let (live, held) = match read {
             Ok(read) => read,
-            Err(denied) => return Ok(denied.into()),
+            Err(why) => return Ok(denied(identity, why)),
+        };
+        let asked = match asked::request(volume, &identity, &live.subject) {
+            Ok(request) => Asked { request, held },
+            Err(why) => {
+                let denying = self.deny_unread(why, held, &live.subject).await?;
+                return Ok(Draft::Denied { identity, denying });
+            }
         };
         if let Some(vault) = catch_up::behind(&self.client, &self.vaults, &asked).await? {
-            return Ok(Denied::Behind { vault }.into());
+            return Ok(denied(identity, Denied::Behind { vault }));
         }
-        self.grant(&asked, identity, &live).await
+        self.draft(asked, identity, live).await
     }
 
-    /// The grant; or the denial with what is withdrawn, for a right that ended must not wait until
-    /// the volume's other vaults are mended.
-    async fn grant(
+    /// The denial of a volume whose attributes cannot be read. Whoever may label a pod can bring
+    /// that about at any time: a right that ended ends all the same, by what the volume holds.
+    async fn deny_unread(
         &self,
-        asked: &Asked,
-        identity: &PodIdentity,
-        live: &LivePod,
-    ) -> Result<Ruling, Unavailable> {
-        if !self.vaults.is_fresh(Instant::now()) {
-            return Err(Unavailable::Stale);
+        why: Denied,
+        held: Held,
+        subject: &Subject,
+    ) -> Result<Denying, Unavailable> {
+        if held.files.is_empty() {
+            return Ok(why.into());
         }
-        let Planned {
+        self.must_be_fresh()?;
+        let vaults = || held.vaults.iter().map(|vault| &vault.reference);
+        let sight = Sight::of(&self.vaults, vaults());
+        let seen = |vault: &VaultRef| sight.vault(vault);
+        let labels = needs_namespace_labels(&subject.namespace, vaults(), seen);
+        let subject = self.labelled(subject, labels).await?;
+        let grounds = Grounds {
+            sight,
+            subject,
+            held,
+        };
+        Ok(grounds.deny(why))
+    }
+
+    async fn draft(
+        &self,
+        asked: Asked,
+        identity: PodIdentity,
+        live: LivePod,
+    ) -> Result<Draft, Unavailable> {
+        self.must_be_fresh()?;
+        let Look {
             sight,
             subject,
             plan,
-        } = self.plan(asked, &live.subject).await?;
-        let granted = match plan {
-            Ok(plan) => self.fill(plan, &sight, identity, live).await,
-            Err(denied) => Err(denied),
+        } = self.plan(&asked, &live.subject).await?;
+        let (first, snapshot) = (asked.is_first(), sight.snapshot());
+        let grounds = Grounds {
+            sight,
+            subject,
+            held: asked.held,
         };
-        Ok(match granted {
-            Ok((granted, notices)) => Ruling {
-                verdict: Ok(granted),
-                notices,
-                first: asked.is_first(),
-            },
-            Err(why) => Ruling::from(Denying {
-                why,
-                withdrawn: withdrawn(&subject, |vault| sight.vault(vault), &asked.held),
-            }),
-        })
+        let planned = plan.and_then(|plan| {
+            let bytes = grant::planned_bytes(&plan, &snapshot)?;
+            Ok((plan, bytes))
+        });
+        let (plan, bytes) = match planned {
+            Ok(planned) => planned,
+            Err(why) => {
+                let denying = grounds.deny(why);
+                return Ok(Draft::Denied { identity, denying });
+            }
+        };
+        Ok(Draft::Planned(Box::new(Planned {
+            identity,
+            live,
+            grounds,
+            snapshot,
+            plan,
+            bytes,
+            keys: DataKeys::new(),
+            first,
+        })))
+    }
+
+    fn must_be_fresh(&self) -> Result<(), Unavailable> {
+        if self.vaults.is_fresh(Instant::now()) {
+            Ok(())
+        } else {
+            Err(Unavailable::Stale)
+        }
     }
 
     /// The plan, and what it was made of. A first plan that refuses, or does without an optional
     /// vault, is made anew if that was for want of what has arrived meanwhile.
-    async fn plan(&self, asked: &Asked, subject: &Subject) -> Result<Planned, Unavailable> {
+    async fn plan(&self, asked: &Asked, subject: &Subject) -> Result<Look, Unavailable> {
         let deadline = Instant::now() + BEFORE_REFUSING;
         loop {
             let sight = Sight::of(&self.vaults, asked.vaults());
-            let subject = self.labelled(subject, asked, &sight).await?;
+            let seen = |vault: &VaultRef| sight.vault(vault);
+            let labels = needs_namespace_labels(&subject.namespace, asked.vaults(), seen);
+            let subject = self.labelled(subject, labels).await?;
             let plan = match sight.unreadable(asked) {
                 Some(vault) => Err(unreadable_to(&subject, vault)),
                 None => {
@@ -234,7 +248,7 @@ impl Judge {
             let missed = missed(asked, &plan);
             let (client, vaults) = (&self.client, &self.vaults);
             if !catch_up::moves_on(client, vaults, &sight, missed, deadline).await {
-                return Ok(Planned {
+                return Ok(Look {
                     sight,
                     subject,
                     plan,
@@ -243,16 +257,10 @@ impl Judge {
         }
     }
 
-    /// The subject, with the labels of its namespace where a rule may look at them.
-    async fn labelled(
-        &self,
-        subject: &Subject,
-        asked: &Asked,
-        sight: &Sight,
-    ) -> Result<Subject, Unavailable> {
+    /// The subject, with the labels of its namespace if they are looked at.
+    async fn labelled(&self, subject: &Subject, labels: bool) -> Result<Subject, Unavailable> {
         let mut subject = subject.clone();
-        let seen = |vault: &VaultRef| sight.vault(vault);
-        if needs_namespace_labels(&subject.namespace, asked.vaults(), seen) {
+        if labels {
             let facts = self.namespaces.facts(&subject.namespace).await;
             let facts = facts.map_err(|_unknown| Unavailable::Namespace)?;
             subject.namespace_labels.clone_from(&facts.labels);
@@ -260,35 +268,51 @@ impl Judge {
         Ok(subject)
     }
 
-    async fn fill(
-        &self,
-        plan: Plan,
-        sight: &Sight,
-        identity: &PodIdentity,
-        live: &LivePod,
-    ) -> Result<(Granted, Vec<Notice>), Denied> {
-        let notices = plan.notices.clone();
+    fn fill(&self, planned: Planned) -> Decision {
+        let Planned {
+            identity,
+            live,
+            grounds,
+            snapshot,
+            plan,
+            keys,
+            first,
+            ..
+        } = planned;
         let handles = Handles {
             key: &self.handles,
-            identity,
+            identity: &identity,
             env: live.env,
             restart: live.restart,
-            notices: &notices,
+            notices: &plan.notices,
         };
         let awaited = plan.awaited.iter().map(|vault| handles.awaited(vault));
         let awaited = awaited.filter(|handle| !handle.is_empty()).collect();
-        let snapshot = sight.snapshot();
-        let mut granted = grant::fill(plan, &snapshot, &self.providers, &handles).await?;
-        granted.grant.awaited = awaited;
-        Ok((granted, notices))
+        let ruling = match grant::fill(&plan, &snapshot, &keys, &handles) {
+            Ok(mut granted) => {
+                granted.grant.awaited = awaited;
+                Ruling {
+                    verdict: Ok(granted),
+                    notices: plan.notices,
+                    first,
+                }
+            }
+            Err(why) => grounds.deny(why).into(),
+        };
+        Decision::about(identity, ruling)
     }
 }
 
-/// A plan, and what it was made of.
-struct Planned {
+/// What was decided at one look, and what was seen then.
+struct Look {
     sight: Sight,
     subject: Subject,
     plan: Result<Plan, Denied>,
+}
+
+fn denied(identity: PodIdentity, why: Denied) -> Draft {
+    let denying = why.into();
+    Draft::Denied { identity, denying }
 }
 
 /// The vaults that a plan refuses the volume for, or, if it is the first, does without.

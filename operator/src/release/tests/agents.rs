@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use secretvault_delivery::AGENT_AUDIENCE;
+use secretvault_delivery::v1::ReleaseRequest;
+use secretvault_delivery::v1::delivery_client::DeliveryClient;
 use tonic::Code;
 
 use crate::release::fake::Token;
@@ -79,6 +81,49 @@ async fn whoever_is_no_agent_gets_no_verdict_and_leaves_a_line() {
         world.ask(vec![volume("app", "")]).await.is_ok(),
         "the control"
     );
+}
+
+/// How the replica refuses whoever asks with this.
+async fn refused(client: &mut DeliveryClient<axum::Router>, authorization: Option<&str>) -> Code {
+    let volumes = vec![volume("app", "")];
+    let mut request = tonic::Request::new(ReleaseRequest { volumes });
+    if let Some(text) = authorization {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", text.parse().unwrap());
+    }
+    client.release(request).await.unwrap_err().code()
+}
+
+/// Whoever reaches the port can ask as often as they like.
+#[tokio::test(start_paused = true)]
+async fn callers_without_a_valid_token_are_all_refused_and_leave_one_line_a_second() {
+    let world = world().await;
+    let mut client = DeliveryClient::new(world.router());
+    let nobody = [None, Some("Bearer t-forged"), Some("Bearer t-pod")];
+    for lines in 1..=3 {
+        for authorization in nobody.into_iter().cycle().take(20) {
+            let code = refused(&mut client, authorization).await;
+            assert_eq!(code, Code::Unauthenticated, "{authorization:?}");
+        }
+        assert_eq!(world.log.records().len(), lines);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+/// They do not take the place of others either.
+#[tokio::test(start_paused = true)]
+async fn whoever_the_api_server_knows_and_is_no_agent_leaves_a_line_each_time() {
+    let world = world().await;
+    let unbound = Token::of_agent().claiming("pod-uid", "");
+    world.server.token("t-unbound", unbound);
+    let mut client = DeliveryClient::new(world.router());
+    let nobody = refused(&mut client, None).await;
+    assert_eq!(nobody, Code::Unauthenticated);
+    for lines in 2..=21 {
+        let code = refused(&mut client, Some("Bearer t-unbound")).await;
+        assert_eq!(code, Code::PermissionDenied);
+        assert_eq!(world.log.records().len(), lines);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -259,6 +259,35 @@ async fn a_grant_is_one_audit_line_of_names() {
     }
 }
 
+/// Otherwise one large entry at a thousand paths would be more than any message can carry.
+#[tokio::test(start_paused = true)]
+async fn an_entry_at_many_paths_is_in_the_message_once() {
+    let value = "x".repeat(100_000);
+    let world = World::with(|keyring| {
+        let vault = Sealing::new(keyring, "shop", "app").secret("big", &value);
+        [vault.public("host", "db").object]
+    })
+    .await;
+    let items: Vec<String> = (10..50).map(|number| format!("big=p{number}")).collect();
+    let items = format!("host=h1, host=h2, {}", items.join(", "));
+    let answer = world.ask(vec![volume("app", &items)]).await.unwrap();
+    // Base64 makes a third more of it.
+    assert!(answer.encoded_len() < 140_000, "{}", answer.encoded_len());
+    let Some(v1::verdict::Outcome::Grant(grant)) = &answer.verdicts[0].outcome else {
+        panic!()
+    };
+    let [host, again, big, others @ ..] = grant.files.as_slice() else {
+        panic!("{grant:?}")
+    };
+    assert_eq!(public(host), b"db");
+    assert!(again.content == Some(Content::SameAs(0)), "{grant:?}");
+    assert_eq!(open(big, &grant.vaults[0].scope), value.as_bytes());
+    let same = |file: &File| file.content == Some(Content::SameAs(2)) && file.entry == "big";
+    assert!(others.len() == 39 && others.iter().all(same), "{grant:?}");
+    let line = &world.log.lines(1)[0];
+    assert_eq!(line["vaults"][0]["entries"], json!(["big", "host"]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_volume_has_its_own_verdict_in_the_order_of_the_request() {
     let world =

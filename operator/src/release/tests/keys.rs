@@ -1,9 +1,13 @@
 //! Vaults whose keys or contents are not usable.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use secretvault_delivery::v1::verdict::Outcome;
 use secretvault_delivery::v1::{self, Reason};
 use secretvault_keyring::Keyring;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::release::fixture::{Sealing, World, volume};
 
@@ -141,6 +145,39 @@ async fn a_volume_that_no_message_can_carry_is_denied() {
     assert!(denial.message.contains("28 MiB"), "{}", denial.message);
     let error = world.ask(vec![volume("a, b", ""); 2]).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+}
+
+/// A key that the keyring lacks is waited for, three seconds long, like the answer of a provider
+/// that hangs.
+#[tokio::test(start_paused = true)]
+async fn volumes_whose_key_provider_hangs_keep_no_other_from_its_answer() {
+    let elsewhere = Keyring::generate(Timestamp::UNIX_EPOCH).unwrap();
+    let world = World::with(|keyring| {
+        let slow = |name| vault(&elsewhere, name).object;
+        [slow("slow-1"), slow("slow-2"), vault(keyring, "app").object]
+    })
+    .await;
+    let begun = Instant::now();
+    let volumes = ["slow-1", "app", "slow-2"].map(|name| volume(name, ""));
+    let verdicts = world.ask(volumes.into()).await.unwrap().verdicts;
+    // The agent waits for five, and asks another replica for what it was denied.
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    let outcomes = verdicts.into_iter().map(|verdict| verdict.outcome.unwrap());
+    for (name, outcome) in ["slow-1", "app", "slow-2"].into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Denial(denial) => {
+                assert_ne!(name, "app", "{denial:?}");
+                assert_eq!(denial.reason(), Reason::KeyUnavailable, "{denial:?}");
+                assert!(denial.message.ends_with("in time"), "{denial:?}");
+            }
+            Outcome::Grant(_) => assert_eq!(name, "app"),
+        }
+    }
+    // Alone, it may take as long as its agent waits.
+    let begun = Instant::now();
+    let denial = world.denial(volume("slow-1", "")).await;
+    assert!(!denial.message.ends_with("in time"), "{denial:?}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(3));
 }
 
 /// A right that ended must not wait until another vault of the same volume is mended.

@@ -1,8 +1,10 @@
 //! What one volume is refused for. Each case differs in one thing from a volume that is granted.
 
 use secretvault_delivery::v1::Reason;
-use serde_json::Value;
+use secretvault_keyring::Keyring;
+use serde_json::{Value, json};
 
+use super::catching_up::holding;
 use crate::release::fake::Token;
 use crate::release::fixture::{POD, Sealing, World, pod, volume};
 
@@ -214,7 +216,7 @@ async fn a_withdrawn_right_removes_the_file_and_a_pod_label_counts_as_it_is_now(
     let mut relabelled = pod();
     relabelled["metadata"]["labels"]["app"] = "db".into();
     world.server.object(POD, Some(relabelled));
-    let again = super::catching_up::holding(volume("app", ""), &grant);
+    let again = holding(volume("app", ""), &grant);
     let grant = world.grant(again).await;
     assert!(
         grant.files.is_empty() && grant.retained.is_empty(),
@@ -266,4 +268,31 @@ async fn a_prefix_that_makes_a_path_too_long_is_refused() {
         denial.message
     );
     assert_eq!(world.grant(prefixed(251)).await.files[0].path.len(), 253);
+}
+
+/// Otherwise whoever may label a pod would decide whether a right of it ends.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_ended_ends_where_a_label_that_items_name_is_gone() {
+    let shared = |keyring: &Keyring, namespace, generation| {
+        let vault = Sealing::new(keyring, "platform", "shared").secret("web/token", "1");
+        let vault = vault.access(&[namespace], &["**"]);
+        vault.generation(generation).object
+    };
+    let world = World::with(|keyring| [shared(keyring, "shop", 1)]).await;
+    let asked = volume("platform/shared", "${pod.labels['app']}/token");
+    let grant = world.grant(asked.clone()).await;
+    let held = holding(asked, &grant);
+    let mut unlabelled = pod();
+    unlabelled["metadata"]["labels"] = json!({});
+    world.server.object(POD, Some(unlabelled));
+    // The control: nothing but the label is gone.
+    let denial = world.denial(held.clone()).await;
+    assert_eq!(denial.reason(), Reason::InvalidRequest, "{denial:?}");
+    assert!(denial.withdrawn.is_empty(), "{denial:?}");
+    world.vaults.arrive(shared(&world.keyring, "batch", 2));
+    let denial = world.denial(held).await;
+    assert_eq!(denial.reason(), Reason::InvalidRequest, "{denial:?}");
+    assert_eq!(denial.withdrawn, ["web/token"]);
+    let line = world.log.lines(3).remove(2);
+    assert_eq!(line["withdrawn"], json!(["web/token"]), "{line}");
 }

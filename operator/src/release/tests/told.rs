@@ -7,6 +7,7 @@ use secretvault_delivery::v1::{Grant, ReleaseRequest, Volume};
 use secretvault_keyring::Keyring;
 use secretvault_vault::VaultRef;
 use serde_json::{Value, json};
+use tonic::{Code, Status};
 
 use super::catching_up::holding;
 use crate::release::fixture::{Sealing, World, volume};
@@ -25,12 +26,16 @@ impl Replica {
     }
 
     async fn ask(&mut self, volume: Volume) -> Outcome {
+        self.try_to_ask(volume).await.unwrap()
+    }
+
+    async fn try_to_ask(&mut self, volume: Volume) -> Result<Outcome, Status> {
         let volumes = vec![volume];
         let mut request = tonic::Request::new(ReleaseRequest { volumes });
         let token = "Bearer t-agent".parse().unwrap();
         request.metadata_mut().insert("authorization", token);
-        let answer = self.client.release(request).await.unwrap().into_inner();
-        answer.verdicts[0].outcome.clone().unwrap()
+        let answer = self.client.release(request).await?.into_inner();
+        Ok(answer.verdicts[0].outcome.clone().unwrap())
     }
 
     async fn grant(&mut self, volume: Volume) -> Grant {
@@ -167,8 +172,8 @@ fn app(keyring: &Keyring) -> Sealing<'_> {
         .secret("b", "2")
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_right_that_ended_is_told_once_with_the_paths_that_go() {
+/// A volume that holds `a` and `b`, the second of which its pod may not have any more.
+async fn narrowed() -> (Replica, Volume) {
     let mut replica = Replica::with(|keyring| [app(keyring).object]).await;
     let grant = replica.grant(volume("app", "")).await;
     let held = holding(volume("app", ""), &grant);
@@ -176,6 +181,12 @@ async fn a_right_that_ended_is_told_once_with_the_paths_that_go() {
         .access(&["shop"], &["a"])
         .generation(2);
     replica.world.vaults.arrive(closed.object);
+    (replica, held)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_ended_is_told_once_with_the_paths_that_go() {
+    let (mut replica, held) = narrowed().await;
     let grant = replica.grant(held.clone()).await;
     assert_eq!(grant.files.len(), 1);
     let held = holding(held, &grant);
@@ -194,6 +205,22 @@ async fn a_right_that_ended_is_told_once_with_the_paths_that_go() {
         (&line["verdict"], &line["withdrawn"]),
         (&json!("grant"), &json!(["b"]))
     );
+}
+
+/// Its owner must not read that files go which stay.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_ended_is_not_told_before_its_verdict_is_recorded() {
+    let (mut replica, held) = narrowed().await;
+    replica.world.log.full(true);
+    let refused = replica.try_to_ask(held.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(replica.told().await, []);
+    // The control: the same again, once there is room.
+    replica.world.log.full(false);
+    let _ = replica.grant(held).await;
+    let told = replica.told().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1, "SecretsWithdrawn");
 }
 
 #[tokio::test(start_paused = true)]
