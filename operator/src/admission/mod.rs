@@ -13,14 +13,13 @@
 //! * Without a usable key nothing is admitted that would need one.
 //! * What all reviews take together is bounded, in memory and in time.
 
-mod room;
-
 mod answer;
 mod audited;
 mod metrics;
 mod repeated;
 mod review;
 mod rights;
+mod room;
 mod warnings;
 
 mod deletions;

@@ -22,15 +22,19 @@ struct State {
     under_way: usize,
     requests: u64,
     quiet_since: Instant,
+    /// When a request last began or ended.
+    last: Instant,
 }
 
 impl Activity {
     /// A connection without a request yet.
     pub(super) fn begun() -> Arc<Self> {
+        let now = Instant::now();
         let state = State {
             under_way: 0,
             requests: 0,
-            quiet_since: Instant::now(),
+            quiet_since: now,
+            last: now,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -42,6 +46,7 @@ impl Activity {
         let mut state = self.state();
         state.under_way += 1;
         state.requests += 1;
+        state.last = Instant::now();
         UnderWay(Arc::clone(self))
     }
 
@@ -50,6 +55,16 @@ impl Activity {
         while let Some(end) = self.look_again(Instant::now(), first, later) {
             sleep_until(end).await;
         }
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().under_way > 0
+    }
+
+    /// When a request last began or ended; before the first one, when the connection began.
+    pub(super) fn last(&self) -> Instant {
+        self.state().last
     }
 
     /// When next to look; none when the connection is idle by now.
@@ -88,6 +103,7 @@ impl Drop for UnderWay {
         let mut state = self.0.state();
         state.under_way -= 1;
         state.quiet_since = Instant::now();
+        state.last = state.quiet_since;
     }
 }
 

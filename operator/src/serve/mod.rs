@@ -2,11 +2,11 @@
 //!
 //! | limit | what it stops |
 //! |---|---|
-//! | 1024 connections | memory and descriptors used up by connecting |
+//! | 1024 connections; one more takes the place of the one that has done nothing for longest | memory and descriptors used up by connecting, and the port held by being there |
 //! | 10 s for the handshake | holding a connection without ever proving to speak TLS |
 //! | 10 s for a request's head | holding a connection by sending slowly |
 //! | 5 min without a request | holding connections that are of no use |
-//! | 64 KiB of request head, 128 streams | using up memory by one connection |
+//! | 64 KiB of request head, 128 streams (16 where no API server asks) | using up memory by one connection |
 //! | 64 KiB of a body that is not read yet | the same, and holding up what is read by what waits |
 //!
 //! A connection whose peer is gone without a word is found by HTTP/2 pings.
@@ -14,6 +14,7 @@
 //! How long a request's body and its answer may take is for the router to limit: the delivery
 //! service has answers that last for hours.
 
+mod crowd;
 mod idle;
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -29,7 +30,6 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +37,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, service_fn};
 use tracing::{debug, warn};
 
-use self::idle::Activity;
+use self::{
+    crowd::{Crowd, Place},
+    idle::Activity,
+};
 use crate::metrics::{ConnectionOutcome, ServerMetrics, ServerName};
 
 /// Listens on a port, of every address: IPv6 with IPv4, or IPv4 where there is no IPv6.
@@ -72,15 +75,15 @@ impl Server {
     /// # Guarantees
     /// Once this returns, every connection is closed, at the latest when the time to drain is over.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let crowd = Crowd::new(CONNECTIONS, !self.lasts());
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let mut closing = pin!(async {
             stop.cancelled().await;
             // Whoever has connected by now may have asked already.
             sleep(LAST_CALL).await;
         });
-        while let Some((stream, permit)) = self.accept(&listener, &room, closing.as_mut()).await {
-            let connection = self.clone().connection(stream, permit, stop.clone());
+        while let Some((stream, place)) = self.accept(&listener, &crowd, closing.as_mut()).await {
+            let connection = self.clone().connection(stream, place, stop.clone());
             tasks.spawn(abort.clone().run_until_cancelled_owned(connection));
         }
         drop(listener);
@@ -96,14 +99,13 @@ impl Server {
     async fn accept(
         &self,
         listener: &TcpListener,
-        room: &Arc<Semaphore>,
+        crowd: &Arc<Crowd>,
         closing: impl Future<Output = ()>,
-    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, Place)> {
         let next = async {
-            let permit = Arc::clone(room).acquire_owned().await.ok()?;
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => return Some((stream, permit)),
+                    Ok((stream, _)) => return Some((stream, crowd.place().await?)),
                     Err(error) => {
                         warn!(server = ?self.name, %error, "a connection was not accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -117,42 +119,52 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end.
-    async fn connection(
-        self,
-        stream: TcpStream,
-        permit: OwnedSemaphorePermit,
-        stop: CancellationToken,
-    ) {
+    /// Serves one connection to its end, or until its place is needed.
+    async fn connection(self, stream: TcpStream, place: Place, stop: CancellationToken) {
         let open = self.metrics.opened(self.name);
         // Without this, an answer could wait for the acknowledgement of its own beginning.
         let _ = stream.set_nodelay(true);
-        let outcome = match self.tls.clone() {
-            Some(tls) => match timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    let protocol = protocol(stream.get_ref().1.alpn_protocol());
-                    self.requests(stream, protocol, stop).await
-                }
-                Ok(Err(_)) | Err(_) => ConnectionOutcome::HandshakeFailed,
-            },
-            None => self.requests(stream, protocol(None), stop).await,
+        let outcome = tokio::select! {
+            outcome = self.handshake_and_requests(stream, &place, stop) => outcome,
+            () = place.is_needed() => ConnectionOutcome::Idle,
         };
         debug!(server = ?self.name, ?outcome, "a connection ended");
         self.metrics.ended(self.name, outcome);
-        drop((open, permit));
+        drop((open, place));
+    }
+
+    async fn handshake_and_requests(
+        &self,
+        stream: TcpStream,
+        place: &Place,
+        stop: CancellationToken,
+    ) -> ConnectionOutcome {
+        let Some(tls) = self.tls.clone() else {
+            return self
+                .requests(stream, self.protocol(None), place, stop)
+                .await;
+        };
+        match timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let protocol = self.protocol(stream.get_ref().1.alpn_protocol());
+                self.requests(stream, protocol, place, stop).await
+            }
+            Ok(Err(_)) | Err(_) => ConnectionOutcome::HandshakeFailed,
+        }
     }
 
     async fn requests<S>(
         &self,
         stream: S,
         protocol: auto::Builder<TokioExecutor>,
+        place: &Place,
         stop: CancellationToken,
     ) -> ConnectionOutcome
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let activity = Activity::begun();
-        let service = counted(self.router.clone(), Arc::clone(&activity));
+        let activity = place.activity();
+        let service = counted(self.router.clone(), Arc::clone(activity));
         let service = hyper_util::service::TowerToHyperService::new(service);
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
         let (outcome, patience) = tokio::select! {
@@ -165,6 +177,49 @@ impl Server {
         let served = timeout(patience, connection).await;
         served.map_or(outcome, |served| ended(&served, outcome))
     }
+
+    /// HTTP/2 where that was negotiated, or what the first bytes say. A connection that has sent none by
+    /// then is cut off when told to stop, unless it is known to be HTTP/2: an API server's request may be
+    /// on its way.
+    fn protocol(&self, negotiated: Option<&[u8]>) -> auto::Builder<TokioExecutor> {
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = match negotiated {
+            Some(b"h2") => builder.http2_only(),
+            _ => builder,
+        };
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(HEAD_SIZE);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .max_header_list_size(HEAD_SIZE_H2)
+            .max_concurrent_streams(self.streams())
+            .initial_stream_window_size(UNREAD)
+            .initial_connection_window_size(self.streams() * UNREAD);
+        builder
+    }
+
+    /// How many requests a connection may have at once.
+    fn streams(&self) -> u32 {
+        match self.name {
+            // An API server asks all that it has to ask by one connection.
+            ServerName::Webhook => 128,
+            ServerName::Health | ServerName::Release => 16,
+        }
+    }
+
+    /// Whether requests may last for hours.
+    fn lasts(&self) -> bool {
+        match self.name {
+            ServerName::Release => true,
+            ServerName::Health | ServerName::Webhook => false,
+        }
+    }
 }
 
 fn ended<E>(served: &Result<(), E>, outcome: ConnectionOutcome) -> ConnectionOutcome {
@@ -172,31 +227,6 @@ fn ended<E>(served: &Result<(), E>, outcome: ConnectionOutcome) -> ConnectionOut
         Ok(()) => outcome,
         Err(_) => ConnectionOutcome::Broken,
     }
-}
-
-/// HTTP/2 where that was negotiated, or what the first bytes say. A connection that has sent none by then is
-/// cut off when told to stop, unless it is known to be HTTP/2: an API server's request may be on its way.
-fn protocol(negotiated: Option<&[u8]>) -> auto::Builder<TokioExecutor> {
-    let builder = auto::Builder::new(TokioExecutor::new());
-    let mut builder = match negotiated {
-        Some(b"h2") => builder.http2_only(),
-        _ => builder,
-    };
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(HEAD_SIZE);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .max_header_list_size(HEAD_SIZE_H2)
-        .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(UNREAD)
-        .initial_connection_window_size(STREAMS * UNREAD);
-    builder
 }
 
 /// The router, with each request counted as activity until the end of its answer.
@@ -233,7 +263,6 @@ const IDLE: Duration = Duration::from_secs(300);
 /// How long to go on accepting after the stop: connections that were made before it.
 const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
-const STREAMS: u32 = 128;
 /// What a peer may send of a body before it is read. A connection has room for that of all streams:
 /// with less, requests that wait for their turn use it up, and none whose turn it is can arrive. It
 /// is what peers begin with, so that none sends more before it knows.
