@@ -186,15 +186,19 @@ fn named(edits: &Edits) -> Change {
         created: entries(EditVerb::Create),
         changed: entries(EditVerb::Update),
         removed: entries(EditVerb::Delete),
+        // There are not so many, but whoever writes an object can name more.
         fields: edits
             .fields
             .iter()
+            .take(MOST_FIELDS)
             .map(|field| field.as_str().into())
             .collect(),
         data_key: None,
         key_id: None,
     }
 }
+
+const MOST_FIELDS: usize = 64;
 
 fn data_key(vault: Option<&DynamicObject>) -> Option<&Value> {
     vault?.data.get("spec")?.get("dataKey")

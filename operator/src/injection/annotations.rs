@@ -1,6 +1,9 @@
 //! The annotations of a pod, read once into what they mean.
 
-use std::{collections::BTreeMap, num::ParseIntError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::ParseIntError,
+};
 
 use secretvault_vault::{
     FileAttributes, FileMode, FilePath,
@@ -25,7 +28,7 @@ pub(super) struct Annotations {
     /// Where the volume is mounted.
     pub(super) mount_path: MountPath,
     /// Which containers; none: all.
-    pub(super) containers: Option<Vec<String>>,
+    pub(super) containers: Option<BTreeSet<String>>,
     /// The variables of `env-file`, and the file that each leads to.
     pub(super) env_file: BTreeMap<VariableName, FilePath>,
     /// Whether every file has a variable with its path.
@@ -95,6 +98,14 @@ pub(crate) enum AnnotationError {
         SIGNALS.join(", ")
     )]
     OnChange,
+    /// More than Kubernetes takes of all annotations together. It looks after us.
+    #[error(
+        "the annotations of {PREFIX} have {bytes} bytes, and {MAX_ANNOTATIONS} are read: ask for less in them"
+    )]
+    TooLong {
+        /// How many bytes they have together.
+        bytes: usize,
+    },
     /// An annotation that does not exist.
     #[error("unknown annotation {PREFIX}{name}{hint}: there are {}", KNOWN.join(", "))]
     Unknown {
@@ -126,12 +137,16 @@ impl Annotations {
     /// Reads all annotations of a pod, ours and others.
     ///
     /// # Errors
-    /// One of ours is unknown, malformed, or of no use.
+    /// One of ours is unknown, malformed, or of no use, or they are too long.
     pub(super) fn parse(all: &BTreeMap<String, String>) -> Result<Self, AnnotationError> {
         let ours: BTreeMap<&str, &str> = all
             .iter()
             .filter_map(|(key, text)| Some((key.strip_prefix(PREFIX)?, text.as_str())))
             .collect();
+        let bytes = ours.values().map(|text| text.len()).sum();
+        if bytes > MAX_ANNOTATIONS {
+            return Err(AnnotationError::TooLong { bytes });
+        }
         if let Some(name) = ours.keys().find(|name| !KNOWN.contains(name)) {
             return Err(unknown(name));
         }
@@ -211,13 +226,12 @@ fn boolean(annotation: &'static str, text: Option<&str>) -> Result<bool, Annotat
     }
 }
 
-fn containers(text: &str) -> Result<Vec<String>, AnnotationError> {
-    let mut names: Vec<String> = Vec::new();
+fn containers(text: &str) -> Result<BTreeSet<String>, AnnotationError> {
+    let mut names = BTreeSet::new();
     for name in text.split(',').map(str::trim) {
-        if name.is_empty() || names.iter().any(|known| known == name) {
+        if name.is_empty() || !names.insert(name.to_owned()) {
             return Err(AnnotationError::Containers);
         }
-        names.push(name.to_owned());
     }
     Ok(names)
 }
@@ -285,6 +299,9 @@ const KNOWN: [&str; 12] = [
     ON_CHANGE,
     RESTARTED_AT,
 ];
+
+/// What Kubernetes takes of all annotations of an object, in bytes.
+const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// Those that are attributes of the volume.
 const ATTRIBUTES: [&str; 5] = ["vaults", "items", "uid", "gid", "mode"];

@@ -1,5 +1,7 @@
 //! The containers and volumes of a pod, and which containers get the files.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 
 use super::{annotations::Annotations, launcher, nearest::did_you_mean, refusal::Refusal};
@@ -77,15 +79,15 @@ pub(super) fn selected<'a>(pod: &'a Pod, asked: &Annotations) -> Result<Vec<Plac
     let Some(names) = &asked.containers else {
         return Ok(all);
     };
-    let is_there = |name: &str| all.iter().any(|place| place.name() == name);
-    if let Some(name) = names.iter().find(|name| !is_there(name)) {
+    let there: BTreeSet<&str> = all.iter().map(Place::name).collect();
+    if let Some(name) = names.iter().find(|name| !there.contains(name.as_str())) {
         return Err(Refusal::NoContainer {
             name: name.chars().take(64).collect(),
             hint: did_you_mean(name, all.iter().map(Place::name)),
             there: words::listed(all.iter().map(Place::name)),
         });
     }
-    let named = |place: &Place<'_>| names.iter().any(|name| name == place.name());
+    let named = |place: &Place<'_>| names.contains(place.name());
     Ok(all.into_iter().filter(named).collect())
 }
 

@@ -105,6 +105,14 @@ struct Work<'a> {
 impl Work<'_> {
     fn fill(&mut self, launcher: Option<&Launcher>) -> Result<(), Refusal> {
         let selected = containers::selected(self.pod, self.asked)?;
+        let variables = self.variables.set.len() + self.variables.launched.len();
+        let containers = selected.len();
+        if containers.saturating_mul(variables) > MAX_VARIABLES {
+            return Err(Refusal::TooManyVariables {
+                containers,
+                variables,
+            });
+        }
         let mut volumes = Vec::new();
         volumes.extend(self.missing_volume(volume::volume(self.asked), VOLUME)?);
         let was_here = volumes.is_empty() && selected.iter().any(|it| self.is_mounted_in(it));
@@ -276,6 +284,10 @@ fn missing_variables(place: &Place<'_>, wanted: &Variables) -> Result<Vec<EnvVar
     }
     Ok(missing)
 }
+
+/// How many variables are added to all containers of a pod together. An API server stores no object
+/// beyond 1.5 MiB, and one of these has some 75 bytes at least.
+pub(super) const MAX_VARIABLES: usize = 20_000;
 
 /// # Errors
 /// The container would need the launcher before it is there.

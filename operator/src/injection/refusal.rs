@@ -125,6 +125,18 @@ pub(crate) enum Refusal {
         "a static pod has no service account, and gets no secrets: take its {PREFIX} annotations out, or run it in a DaemonSet"
     )]
     StaticPod,
+    /// More variables than a pod can have.
+    #[error(
+        "its annotations give {containers} containers {variables} variables each, and {} are possible in all: \
+         name fewer, or the containers that need them in {PREFIX}containers",
+        super::inject::MAX_VARIABLES
+    )]
+    TooManyVariables {
+        /// How many containers get them.
+        containers: usize,
+        /// How many each gets.
+        variables: usize,
+    },
     /// This replica has not heard of the API server for too long.
     #[error("it cannot be told now which vaults there are: try again")]
     Unseen,

@@ -37,7 +37,7 @@ fn everything_is_read() {
     assert_eq!(read.attributes.len(), 5);
     assert_eq!(read.defaults.uid, Some(999));
     assert_eq!(read.mount_path.as_str(), "/etc/app");
-    assert_eq!(read.containers.unwrap(), ["web", "init"]);
+    assert_eq!(Vec::from_iter(read.containers.unwrap()), ["init", "web"]);
     let variables: Vec<String> = read
         .env_file
         .iter()
@@ -176,4 +176,17 @@ fn no_message_grows_with_its_input() {
         let length = with(name, &long).map_or_else(|it| it.to_string().len(), |_| 0);
         assert!(length < 800, "{length}");
     }
+}
+
+/// Kubernetes looks at their length after the webhook, and whoever may create a pod writes them.
+#[test]
+fn annotations_are_read_up_to_what_kubernetes_takes() {
+    let longest = MAX_ANNOTATIONS - "app".len();
+    let names: Vec<String> = (0..longest / 8).map(|n| format!("c{n:06}")).collect();
+    let names = names.join(",");
+    let more = "c".repeat(longest - names.len());
+    let read = with("containers", &(names + &more)).unwrap();
+    assert_eq!(read.containers.unwrap().len(), longest / 8);
+    let says = message("containers", &"c".repeat(longest + 1));
+    assert!(says.contains("262145 bytes, and 262144 are read"), "{says}");
 }

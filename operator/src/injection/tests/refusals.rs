@@ -203,3 +203,20 @@ fn files_that_cannot_all_have_variables_are_refused() {
     );
     scene.injected(&pod(&[("file-env", "true"), ("items", "a-b")]));
 }
+
+/// What cannot be stored is not made either, by whoever writes many variables and many containers.
+#[test]
+fn variables_in_many_containers_are_possible_up_to_what_a_pod_can_have() {
+    let scene = Scene::with_a_vault();
+    let of = |containers: usize| {
+        let names: Vec<String> = (0..1000).map(|n| format!("V{n}=db/password")).collect();
+        let mut pod = pod(&[("env-file", &names.join(","))]);
+        let containers = (0..containers).map(|n| json!({"name": format!("c{n}"), "image": "i"}));
+        pod["spec"]["containers"] = containers.collect();
+        pod
+    };
+    let _ = scene.injected(&of(20));
+    let says = "give 21 containers 1000 variables each, and 20000 are possible in all";
+    let refused = scene.refusal(&of(21));
+    assert!(refused.contains(says), "{refused}");
+}
