@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use thiserror::Error;
 
 use crate::{
-    effort::{MAX_EFFORT, effort, weight},
+    effort::{MAX_EFFORT_OF_A_CHANGE, effort, weight},
     names::{EntryName, FilePath, is_dns_label, shown},
     pattern::{EntryPattern, NamePattern, PatternError},
 };
@@ -179,7 +179,7 @@ pub fn uncovered(
         .filter(|rule| rule.is_for(editor, vault_namespace))
         .collect();
     let globs = weight(rules.iter().flat_map(|rule| rule.globs()));
-    if effort(globs, weight(edits.iter().flat_map(Edit::names))) > MAX_EFFORT {
+    if effort(globs, weight(edits.iter().flat_map(Edit::names))) > MAX_EFFORT_OF_A_CHANGE {
         return edits;
     }
     let covered = |verb, name: &EntryName| rules.iter().any(|rule| rule.covers(verb, name));

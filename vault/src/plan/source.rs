@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Held, Refusal, held};
 use crate::{
     access::{Allowed, Granted, Subject},
-    effort::{MAX_EFFORT, effort, weight},
+    effort::{MAX_EFFORT, MAX_EFFORT_OF_A_VOLUME, effort, weight},
     names::{EntryName, VaultRef},
     request::{ItemPattern, Request, RequestedVault},
     vault::Vault,
@@ -122,7 +122,7 @@ fn check_effort(request: &Request, vaults: &[Option<Undecided<'_>>]) -> Result<(
         total = total.saturating_add(all);
         total = total.saturating_add(effort(globs, entries));
     }
-    if total > MAX_EFFORT {
+    if total > MAX_EFFORT_OF_A_VOLUME {
         return Err(Refusal::ItemsTooLarge);
     }
     Ok(())

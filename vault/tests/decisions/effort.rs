@@ -113,7 +113,7 @@ fn a_vault_that_is_not_for_the_pod_is_refused_as_if_it_were_missing() {
 
 #[test]
 fn globs_that_are_too_much_for_the_entries_are_refused_with_a_remedy() {
-    let app = with_entries("shop/app", 100);
+    let app = with_entries("shop/app", 200);
     let plan = publish(&ask("app", &globs(60)), slice::from_ref(&app)).unwrap();
     assert_eq!(plan.notices.len(), 60);
     let refusal = publish(&ask("app", &globs(61)), &[app]).unwrap_err();
@@ -126,7 +126,7 @@ fn globs_that_are_too_much_for_the_entries_are_refused_with_a_remedy() {
 
 #[test]
 fn names_that_are_too_much_for_the_access_rules_are_refused() {
-    let app = with_entries("shop/app", 1).with_rule(patterns(30));
+    let app = with_entries("shop/app", 1).with_rule(patterns(60));
     let items = |count: usize| {
         let names = texts("n", count);
         let items = names.iter();
@@ -142,9 +142,17 @@ fn names_that_are_too_much_for_the_access_rules_are_refused() {
 #[test]
 fn what_several_vaults_take_adds_up() {
     let of = |name: &str| with_entries(&format!("shop/{name}"), 250).with_rule(patterns(30));
-    let vaults = [of("one"), of("two"), of("three")];
-    assert!(publish(&ask("one, two", ""), &vaults).is_ok());
-    let refusal = publish(&ask("one, two, three", ""), &vaults).unwrap_err();
+    let vaults = ["one", "two", "three", "four", "five"].map(of);
+    let apart = |vaults: &str| {
+        let each = vaults
+            .split(", ")
+            .map(|name| format!("{{vault: {name}, prefix: {name}}}"));
+        format!("[{}]", each.collect::<Vec<_>>().join(", "))
+    };
+    let four = apart("one, two, three, four");
+    assert!(publish(&ask(&four, ""), &vaults).is_ok());
+    let five = apart("one, two, three, four, five");
+    let refusal = publish(&ask(&five, ""), &vaults).unwrap_err();
     assert_eq!(refusal, Refusal::ItemsTooLarge);
 }
 
@@ -152,7 +160,7 @@ fn what_several_vaults_take_adds_up() {
 fn what_a_volume_holds_counts_once_it_is_gone_from_the_vault() {
     let before = [with_entries("shop/app", 500)];
     let held = holding(&publish(&ask("app", ""), &before).unwrap(), &before);
-    for (count, allowed) in [(30, true), (31, false)] {
+    for (count, allowed) in [(60, true), (61, false)] {
         let after = with_entries("shop/app", 1).with_rule(patterns(count));
         let plan = decide(&web(), &ask("app", ""), &[after], &held);
         assert_eq!(plan.is_ok(), allowed, "{count}");
@@ -173,15 +181,16 @@ fn only_a_vault_beyond_the_limit_withdraws_nothing() {
 /// Else a pod whose right ended could keep its files by vaults of its own.
 #[test]
 fn what_other_vaults_take_does_not_keep_a_right_from_being_withdrawn() {
-    let request = ask("[{vault: one, prefix: p}, {vault: two, prefix: q}]", "");
-    let names = ["shop/one", "shop/two"];
+    let vaults = "[{vault: one, prefix: p}, {vault: two, prefix: q}, {vault: three, prefix: r}]";
+    let request = ask(vaults, "");
+    let names = ["shop/one", "shop/two", "shop/three"];
     let before = names.map(|name| with_entries(name, 500));
     let held = holding(&publish(&request, &before).unwrap(), &before);
     let after = names.map(|name| with_entries(name, 500).with_rule(patterns(30)));
     let refusal = decide(&web(), &request, &after, &held).unwrap_err();
     assert_eq!(refusal, Refusal::ItemsTooLarge);
     let seen = |reference: &VaultRef| after.iter().find(|it| it.reference == *reference);
-    assert_eq!(withdrawn(&web(), seen, &held).len(), 2 * 499);
+    assert_eq!(withdrawn(&web(), seen, &held).len(), 3 * 499);
 }
 
 #[test]
@@ -215,7 +224,7 @@ fn an_editor_whose_rules_take_too_long_may_write_nothing() {
             path: None,
         })
         .collect();
-    for (count, refused) in [(30, 0), (31, 500)] {
+    for (count, refused) in [(120, 0), (121, 500)] {
         let mut patterns = texts("*x", count - 1);
         patterns.push(format!("n{:088}*", 0));
         let rule = EditorRule {
