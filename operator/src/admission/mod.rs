@@ -71,12 +71,13 @@ pub fn router(
         .route(REMOVALS_PATH, post(removals))
         .with_state(removal);
     let pods_router = Router::new().route(PODS_PATH, post(pods)).with_state(pod);
-    let room = Room::new();
+    let room = Room::of_vaults();
     let of_stored = room.door(LONGEST, OBJECT);
+    let of_pods = Room::of_pods().door(LONGEST, LISTED_IN_POD);
     room.door(LONGEST_VAULT, OBJECT)
         .before(vaults_router)
         .merge(of_stored.before(deletions_router.merge(removals_router)))
-        .merge(room.door(LONGEST, LISTED_IN_POD).before(pods_router))
+        .merge(of_pods.before(pods_router))
 }
 
 async fn vaults(
