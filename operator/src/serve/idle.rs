@@ -62,9 +62,11 @@ impl Activity {
         self.state().under_way > 0
     }
 
-    /// When a request last began or ended; before the first one, when the connection began.
-    pub(super) fn last(&self) -> Instant {
-        self.state().last
+    /// What sorts connections by how much would be lost with them: whether they ever had a request, and
+    /// when one last began or ended.
+    pub(super) fn worth(&self) -> (bool, Instant) {
+        let state = self.state();
+        (state.requests > 0, state.last)
     }
 
     /// When next to look; none when the connection is idle by now.

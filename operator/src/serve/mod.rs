@@ -2,7 +2,7 @@
 //!
 //! | limit | what it stops |
 //! |---|---|
-//! | 1024 connections; one more takes the place of the one that has done nothing for longest | memory and descriptors used up by connecting, and the port held by being there |
+//! | 4096 connections, 64 of one address; one more takes the place of one that does nothing | memory and descriptors used up by connecting, and the port held by being there |
 //! | 10 s for the handshake | holding a connection without ever proving to speak TLS |
 //! | 10 s for a request's head | holding a connection by sending slowly |
 //! | 5 min without a request | holding connections that are of no use |
@@ -75,7 +75,7 @@ impl Server {
     /// # Guarantees
     /// Once this returns, every connection is closed, at the latest when the time to drain is over.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
-        let crowd = Crowd::new(CONNECTIONS, !self.lasts());
+        let crowd = Crowd::new(CONNECTIONS, OF_ONE_ADDRESS, !self.lasts());
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let mut closing = pin!(async {
             stop.cancelled().await;
@@ -95,7 +95,7 @@ impl Server {
         tasks.wait().await;
     }
 
-    /// The next connection, once there is room for it; none when it is time to close.
+    /// The next connection for which there is a place; none when it is time to close.
     async fn accept(
         &self,
         listener: &TcpListener,
@@ -105,7 +105,10 @@ impl Server {
         let next = async {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => return Some((stream, crowd.place().await?)),
+                    Ok((stream, peer)) => match crowd.place(peer.ip()) {
+                        Some(place) => return (stream, place),
+                        None => debug!(server = ?self.name, %peer, "a connection had no place"),
+                    },
                     Err(error) => {
                         warn!(server = ?self.name, %error, "a connection was not accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -114,7 +117,7 @@ impl Server {
             }
         };
         tokio::select! {
-            next = next => next,
+            next = next => Some(next),
             () = closing => None,
         }
     }
@@ -251,7 +254,8 @@ fn counted(
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const CONNECTIONS: usize = 1024;
+/// Each agent has one that lasts, and one for its requests.
+const CONNECTIONS: usize = 4096;
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// How long the end of a connection that was idle may take.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -263,6 +267,8 @@ const IDLE: Duration = Duration::from_secs(300);
 /// How long to go on accepting after the stop: connections that were made before it.
 const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
+/// API servers may come from the one address of a proxy; an agent needs three.
+const OF_ONE_ADDRESS: usize = 64;
 /// What a peer may send of a body before it is read. A connection has room for that of all streams:
 /// with less, requests that wait for their turn use it up, and none whose turn it is can arrive. It
 /// is what peers begin with, so that none sends more before it knows.
