@@ -61,6 +61,7 @@ pub(crate) fn documented(heading: &str) -> Families {
 /// The names of the alerts that the page explains.
 pub(crate) fn alerts() -> BTreeSet<String> {
     let (_, section) = PAGE.split_once("\n## What to be woken for\n").unwrap();
+    let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let names: Vec<String> = rows.map(|row| quoted(row).remove(0)).collect();
     let set: BTreeSet<String> = names.iter().cloned().collect();
