@@ -17,8 +17,13 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// There is no room.
-    #[error(transparent)]
-    Budget(#[from] BudgetError),
+    #[error("{error}")]
+    Budget {
+        /// For what.
+        error: BudgetError,
+        /// Held files that go all the same.
+        withdrawn: Vec<FilePath>,
+    },
     /// Other volumes are before it.
     #[error("this node's agent has other volumes to write first")]
     Busy,
@@ -79,7 +84,7 @@ impl PublishError {
     /// The kind of the error.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Budget(BudgetError::Node { .. } | BudgetError::Volume { .. }) => Reason::NoRoom,
+            Self::Budget { .. } => Reason::NoRoom,
             Self::Busy => Reason::Unavailable,
             Self::Interrupted(_) => Reason::Interrupted,
             Self::Paths(_) => Reason::Malformed,
@@ -94,8 +99,14 @@ impl PublishError {
     pub fn may_pass(&self) -> bool {
         match self {
             // Another request or another vault makes it smaller: kubelet asks again by itself.
-            Self::Budget(BudgetError::Volume { .. }) => false,
-            Self::Budget(BudgetError::Node { .. })
+            Self::Budget {
+                error: BudgetError::Volume { .. },
+                ..
+            } => false,
+            Self::Budget {
+                error: BudgetError::Node { .. },
+                ..
+            }
             | Self::Busy
             | Self::Interrupted(_)
             | Self::Paths(_)
@@ -106,12 +117,13 @@ impl PublishError {
         }
     }
 
-    /// Held files that a denial takes away.
+    /// Held files that go all the same: a denial takes them away, or a grant that does not fit
+    /// leaves them out.
     pub(super) fn withdrawn(&self) -> &[FilePath] {
         match self {
-            Self::Release(ReleaseError::Denied { withdrawn, .. }) => withdrawn,
-            Self::Budget(_)
-            | Self::Busy
+            Self::Budget { withdrawn, .. }
+            | Self::Release(ReleaseError::Denied { withdrawn, .. }) => withdrawn,
+            Self::Busy
             | Self::Interrupted(_)
             | Self::Paths(_)
             | Self::Release(_)
@@ -171,6 +183,13 @@ impl Reason {
                 false
             }
         }
+    }
+}
+
+impl From<BudgetError> for PublishError {
+    fn from(error: BudgetError) -> Self {
+        let withdrawn = Vec::new();
+        Self::Budget { error, withdrawn }
     }
 }
 

@@ -34,13 +34,32 @@ pub(super) fn renew(
     record: &Record,
     verdict: Result<Grant, ReleaseError>,
 ) -> Result<Renewal, PublishError> {
-    let (opened, denied) = opened(shelf, record, verdict)?;
+    let (held, group) = (&record.held, record.request.group);
+    let opened = verdict
+        .map_err(PublishError::from)
+        .and_then(|grant| shelf.open(&grant, held, group));
+    let failed = match opened.and_then(|opened| bring(shelf, record, opened)) {
+        Ok(renewal) => return Ok(renewal),
+        Err(error) => error,
+    };
+    if failed.withdrawn().is_empty() {
+        return Err(failed);
+    }
+    // A right that ended must not wait until all else is well.
+    let left = Opened::without(failed.withdrawn(), held);
+    Ok(Renewal {
+        trouble: Some(failed),
+        ..bring(shelf, record, left)?
+    })
+}
+
+fn bring(shelf: &Shelf, record: &Record, opened: Opened) -> Result<Renewal, PublishError> {
     let notices = opened.notices.clone();
     let next = Record {
         held: opened.held.clone(),
         ..record.clone()
     };
-    let change = shelf.change(&next, opened)?;
+    let change = shelf.change(record, opened)?;
     // Its token is remembered already.
     let saved = if next.held == record.held {
         Ok(())
@@ -52,25 +71,6 @@ pub(super) fn renew(
         change,
         notices,
         is_saved: saved.is_ok(),
-        trouble: denied.or(saved.err()),
+        trouble: saved.err(),
     })
-}
-
-fn opened(
-    shelf: &Shelf,
-    record: &Record,
-    verdict: Result<Grant, ReleaseError>,
-) -> Result<(Opened, Option<PublishError>), PublishError> {
-    let (held, group) = (&record.held, record.request.group);
-    let granted = verdict.map_err(PublishError::from);
-    let failed = match granted.and_then(|grant| shelf.open(&grant, held, group)) {
-        Ok(opened) => return Ok((opened, None)),
-        Err(error) => error,
-    };
-    if failed.withdrawn().is_empty() {
-        return Err(failed);
-    }
-    // A right that ended must not wait until all else is well.
-    let left = Opened::without(failed.withdrawn(), held);
-    Ok((left, Some(failed)))
 }

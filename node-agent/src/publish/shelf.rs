@@ -13,7 +13,7 @@ use secretvault_volume::{Change, Contents, File, GenerationName, Usage, Volume};
 
 use super::PublishError;
 use crate::{
-    release::{Held, Opened, least_lengths, open},
+    release::{Held, Opened, by_name, least_lengths, open},
     state::{Record, Store},
     volume::{Attached, Budget, Layer, TargetPath, VolumeError},
 };
@@ -80,7 +80,8 @@ impl Shelf {
     /// Opens a grant for a volume that holds `held`, if a volume may be as large as that.
     ///
     /// # Errors
-    /// It may not: then nothing is opened. Or the grant does not open, or breaks the protocol.
+    /// It may not: then nothing is opened, and the error says what of `held` goes all the same. Or
+    /// the grant does not open, or breaks the protocol.
     pub fn open(
         &self,
         grant: &Grant,
@@ -88,7 +89,13 @@ impl Shelf {
         group: Option<u32>,
     ) -> Result<Opened, PublishError> {
         let least = Volume::least_bytes(least_lengths(grant)?);
-        self.budget().allows(least)?;
+        let allowed = self.budget().allows(least);
+        if let Err(error) = allowed {
+            // An answer that is behind knows nothing of what has ended, or come, since.
+            let (next, _) = by_name(grant, held)?;
+            let withdrawn = held.lost_to(&next);
+            return Err(PublishError::Budget { error, withdrawn });
+        }
         Ok(open(grant, held, group)?)
     }
 
@@ -112,10 +119,11 @@ impl Shelf {
         attached
     }
 
-    /// Changes an attached volume to what was granted.
+    /// Changes an attached volume, of which this is remembered, to what was granted.
     ///
     /// # Errors
-    /// The last generation is in force then.
+    /// The last generation is in force then. Where there is no room, the error says what goes all
+    /// the same.
     pub fn change(&self, record: &Record, opened: Opened) -> Result<Change, PublishError> {
         let target = &record.request.target;
         let Some(volume) = self.layer.attached(target)? else {
@@ -124,7 +132,11 @@ impl Shelf {
         let retained = retained(&volume, opened.retained)?;
         let contents = Contents::new(opened.files.into_iter().chain(retained))?;
         let room = volume.room_to_change(&contents)?;
-        self.budget().reserve(target, room.bytes)?;
+        let reserved = self.budget().reserve(target, room.bytes);
+        reserved.map_err(|error| PublishError::Budget {
+            error,
+            withdrawn: record.held.lost_to(&opened.held),
+        })?;
         let changed = volume.update(&contents, room, &generation_name()?);
         let bytes = volume.usage().map_or(room.bytes, |usage| usage.room.bytes);
         self.budget().record(target, bytes);
@@ -203,7 +215,11 @@ mod tests {
     use secretvault_delivery::v1::{self, GrantedVault, Sealed, file::Content};
 
     use super::*;
-    use crate::{release::ReleaseError, volume::BudgetError};
+    use crate::{
+        publish::Reason,
+        release::{HeldFile, HeldVault, ReleaseError},
+        volume::BudgetError,
+    };
 
     fn shelf(per_volume: u64) -> Shelf {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -243,7 +259,64 @@ mod tests {
         let opened = matches!(few, PublishError::Release(ReleaseError::DoesNotOpen { .. }));
         assert!(opened, "{few:?}");
         let many = refused(40);
-        let too_large = matches!(many, PublishError::Budget(BudgetError::Volume { .. }));
+        let too_large = matches!(
+            many,
+            PublishError::Budget {
+                error: BudgetError::Volume { .. },
+                ..
+            }
+        );
         assert!(too_large, "{many:?}");
+        assert!(many.withdrawn().is_empty(), "nothing is held: {many:?}");
+    }
+
+    /// The same entry at another path, and one that is not granted any more.
+    fn held(generation: i64) -> Held {
+        let file = |entry: &str| HeldFile {
+            vault: 0,
+            entry: entry.parse().unwrap(),
+            path: format!("{entry}-file").parse().unwrap(),
+        };
+        let vault = HeldVault {
+            namespace: String::new(),
+            name: String::new(),
+            uid: String::new(),
+            generation,
+            since: 0,
+            retains: true,
+            handle: None,
+        };
+        Held {
+            vaults: vec![vault],
+            files: vec![file("big"), file("ended")],
+            awaited: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_grant_that_is_too_large_takes_away_what_it_leaves_out_and_nothing_else() {
+        let shelf = shelf(4 << 20);
+        let refused = |grant: &Grant| shelf.open(grant, &held(0), None).unwrap_err();
+        let few = refused(&grant(10));
+        assert!(few.withdrawn().is_empty(), "another trouble: {few:?}");
+        let many = refused(&grant(40));
+        assert_eq!(many.reason(), Reason::NoRoom);
+        let ended: FilePath = "ended-file".parse().unwrap();
+        assert_eq!(many.withdrawn(), [ended]);
+        let retaining = Grant {
+            retained: vec!["ended-file".to_owned()],
+            ..grant(40)
+        };
+        let retained = refused(&retaining);
+        assert_eq!(retained.reason(), Reason::NoRoom);
+        assert!(retained.withdrawn().is_empty(), "{retained:?}");
+    }
+
+    #[test]
+    fn a_grant_that_is_too_large_and_behind_takes_nothing_away() {
+        let behind = shelf(4 << 20).open(&grant(40), &held(1), None);
+        let behind = behind.unwrap_err();
+        assert_eq!(behind.reason(), Reason::Behind);
+        assert!(behind.withdrawn().is_empty(), "{behind:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! What a volume holds, by name: told to the operator at each republish, so that it can decide what
 //! stays of a vault that was deleted. No values, no keys.
 
+use std::collections::BTreeSet;
+
 use secretvault_delivery::v1::{self, GrantedVault};
 use secretvault_vault::{EntryName, FilePath, OnDelete};
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,16 @@ impl Held {
         Ok(next)
     }
 
+    /// The files that go with a successor for good: it has their entry at no path at all. One that
+    /// only moves is still allowed, also with a vault that was made anew under its name.
+    pub fn lost_to(&self, next: &Self) -> Vec<FilePath> {
+        let had: BTreeSet<_> = next.files.iter().map(|file| next.origin(file)).collect();
+        let lost = self.files.iter();
+        lost.filter(|file| !had.contains(&self.origin(file)))
+            .map(|file| file.path.clone())
+            .collect()
+    }
+
     /// What a volume holds with which its pod starts.
     pub fn from_the_start(mut self) -> Self {
         for vault in &mut self.vaults {
@@ -117,6 +129,12 @@ impl Held {
     /// Checks what was read from outside: each file must be of a vault that is there.
     pub fn is_consistent(&self) -> bool {
         self.files.iter().all(|file| file.vault < self.vaults.len())
+    }
+
+    /// Namespace and name of a file's vault, and its entry.
+    fn origin<'a>(&'a self, file: &'a HeldFile) -> (&'a str, &'a str, &'a EntryName) {
+        let vault = &self.vaults[file.vault];
+        (&vault.namespace, &vault.name, &file.entry)
     }
 
     fn index_of(&mut self, vault: &HeldVault) -> usize {
@@ -258,6 +276,39 @@ mod tests {
         let kept = ["c".parse().unwrap()];
         let next = held().successor(Held::default(), &kept);
         assert!(matches!(next, Err(ReleaseError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_file_is_lost_only_where_its_entry_is_at_no_path_any_more() {
+        let named = |uid, name: &str| HeldVault {
+            name: name.to_owned(),
+            ..vault(uid, 1)
+        };
+        let vaults = || vec![named("1", "own"), named("2", "shared")];
+        let held = granted(vaults(), vec![file(0, "a"), file(1, "b")]);
+        let moved = HeldFile {
+            path: "elsewhere".parse().unwrap(),
+            ..file(1, "b")
+        };
+        let own = |file| granted(vec![named("1", "own")], vec![file]);
+        let anew = vec![named("1", "own"), named("3", "shared")];
+        let other = HeldFile {
+            path: "b".parse().unwrap(),
+            ..file(1, "c")
+        };
+        for (next, lost) in [
+            (held.clone(), ""),
+            (granted(vaults(), vec![file(0, "a"), moved]), ""),
+            (granted(anew, vec![file(0, "a"), file(1, "b")]), ""),
+            (own(file(0, "a")), "b"),
+            (own(file(0, "b")), "a b"),
+            (granted(vaults(), vec![file(0, "a"), other]), "b"),
+            (Held::default(), "a b"),
+        ] {
+            let found = held.lost_to(&next);
+            let found: Vec<&str> = found.iter().map(FilePath::as_str).collect();
+            assert_eq!(found.join(" "), lost, "{next:?}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use error::{DenialReason, ReleaseError};
 pub use handle::Handle;
 pub use held::{Held, HeldFile, HeldVault};
 pub use holdings::{Changed, Holdings};
-pub use open::{Opened, least_lengths, open};
+pub use open::{Opened, by_name, least_lengths, open};
 pub use operator::{Answer, Operator};
 pub use question::question;
 pub use subscriptions::{Word, Words};

@@ -28,7 +28,7 @@ impl Opened {
     pub fn without(withdrawn: &[FilePath], held: &Held) -> Self {
         let stays = |file: &&HeldFile| !withdrawn.contains(&file.path);
         let files: Vec<HeldFile> = held.files.iter().filter(stays).cloned().collect();
-        let notice = |path| format!("{path} goes: its vault no longer allows it");
+        let notice = |path| format!("{path} goes: it is no longer granted");
         Self {
             files: Vec::new(),
             retained: files.iter().map(|file| file.path.clone()).collect(),
@@ -49,23 +49,41 @@ impl Opened {
 /// # Errors
 /// An envelope that does not open, or an answer that breaks the protocol. Nothing is half done.
 pub fn open(grant: &Grant, held: &Held, group: Option<u32>) -> Result<Opened, ReleaseError> {
+    let (held, retained) = by_name(grant, held)?;
     let mut files: Vec<(FilePath, File)> = Vec::with_capacity(grant.files.len());
-    let mut now_held = Vec::with_capacity(grant.files.len());
-    for (index, file) in grant.files.iter().enumerate() {
-        let (vault_index, vault) = vault_of(grant, file)?;
-        let path = FilePath::try_from(file.path.as_str()).map_err(|_| BAD_PATH)?;
-        let entry = EntryName::try_from(file.entry.as_str()).map_err(|_| BAD_PATH)?;
+    // The granted ones come first, in their order.
+    for (index, (file, named)) in grant.files.iter().zip(&held.files).enumerate() {
         let content = match files.get(source(&grant.files, index)?) {
             Some((_, earlier)) => Arc::clone(&earlier.content),
-            None => Arc::new(open_content(file, vault)?),
+            None => Arc::new(open_content(file, &grant.vaults[named.vault])?),
         };
-        files.push((path.clone(), place(file, content, group)?));
-        now_held.push(HeldFile {
-            vault: vault_index,
-            entry,
-            path,
-        });
+        files.push((named.path.clone(), place(file, content, group)?));
     }
+    Ok(Opened {
+        files,
+        retained,
+        held,
+        notices: grant.notices.clone(),
+    })
+}
+
+/// What a volume that holds `held` holds after a grant, and what of that stays as it is: nothing is
+/// opened for it.
+///
+/// # Errors
+/// An answer that breaks the protocol, or goes back behind what is held.
+pub fn by_name(grant: &Grant, held: &Held) -> Result<(Held, Vec<FilePath>), ReleaseError> {
+    let files: Result<Vec<HeldFile>, ReleaseError> = grant
+        .files
+        .iter()
+        .map(|file| {
+            Ok(HeldFile {
+                vault: vault_of(grant, file)?,
+                entry: EntryName::try_from(file.entry.as_str()).map_err(|_| BAD_PATH)?,
+                path: FilePath::try_from(file.path.as_str()).map_err(|_| BAD_PATH)?,
+            })
+        })
+        .collect();
     let retained: Result<Vec<FilePath>, _> = grant
         .retained
         .iter()
@@ -74,30 +92,20 @@ pub fn open(grant: &Grant, held: &Held, group: Option<u32>) -> Result<Opened, Re
     let retained = retained.map_err(|_| BAD_PATH)?;
     let granted = Held {
         vaults: grant.vaults.iter().map(HeldVault::granted).collect(),
-        files: now_held,
+        files: files?,
         awaited: grant
             .awaited
             .iter()
             .filter_map(|handle| Handle::given(handle))
             .collect(),
     };
-    Ok(Opened {
-        held: held.successor(granted, &retained)?,
-        files,
-        retained,
-        notices: grant.notices.clone(),
-    })
+    Ok((held.successor(granted, &retained)?, retained))
 }
 
-fn vault_of<'a>(
-    grant: &'a Grant,
-    file: &v1::File,
-) -> Result<(usize, &'a GrantedVault), ReleaseError> {
-    let found = usize::try_from(file.vault).ok().and_then(|index| {
-        let vault = grant.vaults.get(index)?;
-        Some((index, vault))
-    });
-    found.ok_or(ReleaseError::Malformed(
+fn vault_of(grant: &Grant, file: &v1::File) -> Result<usize, ReleaseError> {
+    let index = usize::try_from(file.vault).ok();
+    let index = index.filter(|index| *index < grant.vaults.len());
+    index.ok_or(ReleaseError::Malformed(
         "a file of a vault that it does not name",
     ))
 }

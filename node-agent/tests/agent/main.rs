@@ -17,3 +17,4 @@ mod changes;
 mod failures;
 mod life;
 mod process;
+mod room;
