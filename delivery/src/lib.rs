@@ -36,7 +36,8 @@ pub const MAX_WATCH_HANDLES: usize = 1024;
 /// Subscriptions of one watch stream: 500 volumes of 16 vaults.
 pub const MAX_SUBSCRIPTIONS: usize = 8000;
 
-/// Bytes of one message of a watch stream.
+/// Bytes of one message of a watch stream: 1024 subscriptions of the longest names, whose handles have
+/// 1.5 KiB.
 pub const MAX_WATCH_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// How often each side of a watch stream says something, be it empty.
@@ -45,7 +46,11 @@ pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Beyond this without a word from the other side, a watch stream is lost.
 pub const WATCH_SILENCE: Duration = Duration::from_secs(45);
 
-/// Bytes of one message, either way: 16 vaults of 1 MiB sealed values, with room for names.
+/// Bytes of one request: a volume that holds 16 vaults of 500 entries with the longest names, and as
+/// many that are gone. What does not fit is asked for one by one.
+pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of one answer: 16 vaults of 1 MiB sealed values, with room for names.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of an answer about several volumes. Either side has the whole of it in memory, and when a

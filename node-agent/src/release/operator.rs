@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use prost::Message;
 use secretvault_delivery::{
-    MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES,
+    MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES,
     v1::{
         Grant, ReleaseRequest, ReleaseResponse, Verdict, Volume, delivery_client::DeliveryClient,
         verdict::Outcome,
@@ -128,7 +128,7 @@ impl Operator {
         );
         let mut client = DeliveryClient::new(self.line.channel())
             .max_decoding_message_size(most_bytes(volumes.len()))
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+            .max_encoding_message_size(MAX_REQUEST_BYTES);
         match client.release(request).await {
             Ok(response) => answers(response.into_inner(), volumes.len()),
             Err(status) => Err(not_answered(&status, volumes.len())),

@@ -130,10 +130,10 @@ fn held_file(file: &v1::HeldFile) -> Result<HeldFile, AskedError> {
 }
 
 /// Four times what a volume can ask for: those that are gone are still held.
-const MAX_HELD_VAULTS: usize = 64;
+pub(super) const MAX_HELD_VAULTS: usize = 64;
 
 /// Sixteen vaults of 500 entries, twice.
-const MAX_HELD_FILES: usize = 16_000;
+pub(super) const MAX_HELD_FILES: usize = 16_000;
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,8 @@ pub(super) async fn open(
             opening.push(open_one(seen, providers, patience));
         }
     }
-    // All of them to their end: what one provider has opened is kept for the next question.
+    // None ends sooner because another one has failed: what a provider has opened in time is kept
+    // for the next question.
     join_all(opening).await.into_iter().collect()
 }
 

@@ -1,8 +1,9 @@
-//! The gate: nobody but a node agent gets further, nor has a byte of their message decoded.
+//! The gate: nobody but a node agent gets further, nor has a byte of their message read.
 //!
 //! It stands before the gRPC service, so that who cannot prove to be an agent cannot make the
 //! operator hold a message of many megabytes. Who can is one of many agents: a node's requests wait
-//! for each other before they keep those of another node waiting.
+//! for each other before they keep those of another node waiting, and what is in them is counted
+//! before it is decoded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,12 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::identity::{AgentIdentity, IdentityError};
+use super::message;
 use super::metrics::{RequestOutcome, VerdictOutcome};
+use super::outline::Unfit;
 use super::review::Reviews;
 use super::room::kept_until_sent;
-use super::service::Release;
+use super::service::{Release, WATCH};
 use super::strangers::Strangers;
 use super::verdict::Unavailable;
 use crate::audit::{Audit, Unrecorded};
@@ -39,7 +42,7 @@ pub(super) async fn admit(
         Ok(agent) => {
             let node = agent.node.clone();
             request.extensions_mut().insert(agent);
-            let served = release.in_turn(&node, next.run(request));
+            let served = release.in_turn(&node, release.serve(request, &node, next, begun));
             match timeout(DEADLINE, served).await {
                 Ok(Ok(answer)) => kept_until_sent(answer),
                 Ok(Err(cause)) => release.refuse(&Refused::Unavailable(cause), begun),
@@ -69,8 +72,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// Whose token it is. Whoever is no agent leaves a line in the audit log; of [`Strangers`],
-    /// some do.
+    /// Whose token it is. Some of the [`Strangers`] leave a line in the audit log.
     pub(super) async fn identify(
         &self,
         token: Option<&Zeroizing<String>>,
@@ -91,11 +93,11 @@ impl Agents {
     }
 
     async fn record(&self, error: IdentityError) -> Result<(), Unrecorded> {
-        let stranger = error == IdentityError::NotAuthenticated;
-        if stranger && !self.strangers.take_turn(Instant::now()) {
-            return Ok(());
+        if self.strangers.take_turn(Instant::now()) {
+            self.audit.must(rejected(error)).await
+        } else {
+            Ok(())
         }
-        self.audit.must(rejected(error)).await
     }
 }
 
@@ -111,6 +113,24 @@ impl Release {
             Ok(Some(_turn)) => Ok(served.await),
             Ok(None) | Err(_) => Err(Unavailable::Busy),
         }
+    }
+
+    /// Serves a request when its message is there and fit to be decoded.
+    async fn serve(&self, request: Request, node: &str, next: Next, begun: Instant) -> Response {
+        if request.uri().path() == WATCH {
+            return next.run(request.map(message::each)).await;
+        }
+        match message::whole(request, node, &self.messages).await {
+            Ok((request, _share)) => next.run(request).await,
+            Err(unfit) => self.turn_away(&unfit, begun),
+        }
+    }
+
+    fn turn_away(&self, unfit: &Unfit, begun: Instant) -> Response {
+        self.metrics
+            .request(unfit.into(), begun.elapsed().as_secs_f64());
+        warn!(cause = %unfit, "release request not answered");
+        Status::from(unfit).into_http()
     }
 
     fn refuse(&self, refused: &Refused, begun: Instant) -> Response {

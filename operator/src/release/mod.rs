@@ -39,6 +39,9 @@ mod strangers;
 
 mod shares;
 
+mod message;
+mod outline;
+
 mod room;
 
 mod gate;

@@ -14,7 +14,7 @@ use secretvault_delivery::v1::{
     verdict::Outcome,
 };
 use secretvault_delivery::{
-    AGENT_AUDIENCE, MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES, MAX_VOLUMES_PER_REQUEST,
+    AGENT_AUDIENCE, MAX_BYTES_FOR_SEVERAL, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES,
     MAX_WATCH_MESSAGE_BYTES, POD_AUDIENCE,
 };
 use tokio::time::{Instant, timeout};
@@ -28,6 +28,7 @@ use super::decision::Decision;
 use super::draft::Draft;
 use super::gate::{self, Agents};
 use super::identity::{AgentIdentity, service_account_user};
+use super::message;
 use super::metrics::{ReleaseMetrics, RequestOutcome, VerdictOutcome};
 use super::review::Reviews;
 use super::room::Room;
@@ -79,7 +80,7 @@ pub fn router(parts: Parts) -> axum::Router {
             .max_decoding_message_size(limit)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     };
-    tonic::service::Routes::new(service(MAX_MESSAGE_BYTES))
+    tonic::service::Routes::new(service(MAX_REQUEST_BYTES))
         .into_axum_router()
         .route_service(WATCH, service(MAX_WATCH_MESSAGE_BYTES))
         .layer(axum::middleware::from_fn_with_state(release, gate::admit))
@@ -94,6 +95,8 @@ pub(super) struct Release {
     pub(super) metrics: ReleaseMetrics,
     /// For requests.
     pub(super) turns: Shares,
+    /// For large messages of requests.
+    pub(super) messages: Shares,
     /// For answers.
     room: Shares,
 }
@@ -123,6 +126,7 @@ impl Release {
             audit: parts.audit,
             metrics: parts.metrics,
             turns: Shares::new(MAX_REQUESTS, MAX_REQUESTS_OF_A_NODE),
+            messages: message::shares(),
             room: Room::shares(),
         }
     }
@@ -133,14 +137,14 @@ impl Release {
         volumes: Vec<Volume>,
         agent: &AgentIdentity,
     ) -> Result<(ReleaseResponse, Room), NotAnswered> {
-        let (most, patience) = if volumes.len() > 1 {
-            (MAX_BYTES_FOR_SEVERAL, KEY_PATIENCE_FOR_SEVERAL)
+        let most = if volumes.len() > 1 {
+            MAX_BYTES_FOR_SEVERAL
         } else {
-            (MAX_MESSAGE_BYTES, KEY_PATIENCE)
+            MAX_MESSAGE_BYTES
         };
         let (drafts, bytes) = self.drafts(volumes, agent, most).await?;
         let opening = drafts.into_iter();
-        let opening = opening.map(|draft| self.judge.open_keys(draft, patience));
+        let opening = opening.map(|draft| self.judge.open_keys(draft, KEY_PATIENCE));
         // All at once: who waits for a slow provider keeps nobody else waiting for a fast one.
         let drafts = join_all(opening).await;
         let room = Room::wait(&self.room, &agent.node, bytes).await;
@@ -244,9 +248,6 @@ enum NotAnswered {
     /// More verdicts than a message can carry.
     #[error("the answer is larger than a message: ask for fewer volumes at once")]
     TooLarge,
-    /// More volumes than a request may have.
-    #[error("more than {MAX_VOLUMES_PER_REQUEST} volumes in one request")]
-    TooMany,
     /// The operator cannot serve now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -259,7 +260,6 @@ impl From<NotAnswered> for Status {
     fn from(error: NotAnswered) -> Self {
         match error {
             NotAnswered::TooLarge => Self::resource_exhausted(error.to_string()),
-            NotAnswered::TooMany => Self::invalid_argument(error.to_string()),
             NotAnswered::Unavailable(cause) => (&cause).into(),
             NotAnswered::Ungated => Self::unauthenticated(error.to_string()),
         }
@@ -269,7 +269,7 @@ impl From<NotAnswered> for Status {
 impl From<NotAnswered> for RequestOutcome {
     fn from(error: NotAnswered) -> Self {
         match error {
-            NotAnswered::TooLarge | NotAnswered::TooMany => Self::Invalid,
+            NotAnswered::TooLarge => Self::Invalid,
             NotAnswered::Unavailable(_) => Self::Unavailable,
             NotAnswered::Ungated => Self::AgentRejected,
         }
@@ -328,16 +328,13 @@ impl Release {
         let agent = extensions
             .get::<AgentIdentity>()
             .ok_or(NotAnswered::Ungated)?;
-        if volumes.len() > MAX_VOLUMES_PER_REQUEST {
-            return Err(NotAnswered::TooMany);
-        }
         let verdicts = timeout(DEADLINE, self.verdicts(volumes, agent)).await;
         verdicts.unwrap_or(Err(NotAnswered::Unavailable(Unavailable::Slow)))
     }
 }
 
 /// What the agents call to watch.
-const WATCH: &str = "/secretvault.delivery.v1.Delivery/Watch";
+pub(super) const WATCH: &str = "/secretvault.delivery.v1.Delivery/Watch";
 
 /// Volumes of one request that are decided at once.
 const CONCURRENCY: usize = 8;
@@ -351,10 +348,7 @@ const MAX_REQUESTS_OF_A_NODE: usize = 8;
 /// How long a whole request may take, once its message is there: twice as long as an agent waits.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a volume that is asked for alone waits for its key providers: its agent waits no more
-/// than five seconds, and has to hear the reason within them.
-const KEY_PATIENCE: Duration = Duration::from_secs(4);
-
-/// Likewise one of several, which wait for it. Within the same five seconds their agent asks
-/// another replica for what it was denied.
-const KEY_PATIENCE_FOR_SEVERAL: Duration = Duration::from_millis(1500);
+/// How long volumes wait for their key providers. A provider gives up after three seconds, which
+/// comes first and says why; what nobody waits for any more is given up too, and so a provider that
+/// needs two seconds would never serve whoever waits for less. Agents wait for five.
+const KEY_PATIENCE: Duration = Duration::from_millis(3500);

@@ -1,12 +1,12 @@
-//! Callers who prove nothing: how many of their refusals are recorded.
+//! Callers who are no agent: how many of their refusals are recorded.
 //!
-//! Whoever reaches the port can be refused as often as they like, with no token or a forged one. A
-//! line for each would push the lines about pods out of the files that are kept, and make verdicts
-//! wait for the log.
+//! Whoever reaches the port can be refused as often as they like: with no token, a forged one, or
+//! one for this audience that any pod may have projected. A line for each would push the lines about
+//! pods out of the files that are kept, and make verdicts wait for the log.
 //!
 //! # Guarantees
 //! * One refusal in each [`PAUSE`] is recorded, the first after a rest at once. The lines that are
-//!   left out would say the same, word for word: nobody is named in them.
+//!   left out would say little more: nobody is named in them.
 //! * The operator's log says how many were left out, at the next one that is recorded. Metrics
 //!   count all of them.
 
@@ -31,7 +31,7 @@ impl Strangers {
         if let Some(refusals @ 1..) = passed_over {
             warn!(
                 refusals,
-                "callers without a valid token were refused, and are not in the audit log"
+                "callers who are no agent were refused, and are not in the audit log"
             );
         }
         passed_over.is_some()

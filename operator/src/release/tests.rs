@@ -5,6 +5,7 @@ mod agents;
 mod catching_up;
 mod grants;
 mod keys;
+mod messages;
 mod namespaces;
 mod refusals;
 mod shares;

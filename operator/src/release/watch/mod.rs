@@ -7,7 +7,7 @@
 //! * An event holds handles that the agent itself has named, and nothing else.
 //! * An agent hears of the pods of its own node only.
 //! * Streams are in the log, not in the audit log: they release nothing. An agent whose token is
-//!   refused, at the beginning or later, leaves an audit line as at every other request.
+//!   refused, at the beginning or later, is recorded as at every other request.
 //! * What one stream keeps is bounded, and so is what all of them keep; an agent that does not
 //!   listen costs no more than one that does.
 

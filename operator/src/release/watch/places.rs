@@ -85,7 +85,8 @@ impl Drop for Place {
 /// A node has two agents while one follows the other.
 const PER_NODE: usize = 2;
 
-/// As many as there may be connections.
+/// A quarter of the connections that there may be: an agent has one for its stream, and another for
+/// its requests, two while it changes over. Streams alone never leave no connection for those.
 const PLACES: usize = 1024;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use secretvault_delivery::v1::{WatchEvent, WatchRequest};
 use secretvault_delivery::{WATCH_HEARTBEAT, WATCH_SILENCE};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::Status;
+use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
 use super::metrics::{Ended, Event, WatchMetrics};
@@ -75,6 +75,8 @@ fn hear(
 ) -> Result<(), Ended> {
     match request {
         None => Err(Ended::ByAgent),
+        // It was counted before it was decoded.
+        Some(Err(status)) if status.code() == Code::InvalidArgument => Err(Ended::TooManyHandles),
         Some(Err(_)) => Err(Ended::Broken),
         Some(Ok(request)) => subscriptions.hear(request),
     }
