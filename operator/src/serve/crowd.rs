@@ -58,8 +58,11 @@ impl Crowd {
     /// A place for one more connection, which another may have to leave for. None: nobody can.
     pub(super) fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let mut taken = self.taken();
+        // From inside the pod only a proxy of its own connects, as a mesh has, and for everybody.
+        let proxied = address.to_canonical().is_loopback();
         let of_address = |member: &Member| member.address == address;
-        if taken.by.values().filter(|it| of_address(it)).count() >= self.part {
+        let there = taken.by.values().filter(|it| of_address(it)).count();
+        if !proxied && there >= self.part {
             self.dismiss_one(&mut taken, of_address)?;
         }
         if taken.by.len() >= self.places {
@@ -208,5 +211,15 @@ mod tests {
         );
         assert!(crowd.place(address(3)).is_some());
         drop((busy, other));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_inside_the_pod_has_no_part() {
+        for proxy in ["127.0.0.6", "::ffff:127.0.0.6", "::1"] {
+            let crowd = Crowd::new(4, 2, false);
+            let own = || crowd.place(proxy.parse().unwrap()).unwrap();
+            let taken = [own(), own(), own()];
+            assert!(leaving(&taken).is_empty(), "{proxy}");
+        }
     }
 }

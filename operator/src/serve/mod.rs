@@ -267,7 +267,8 @@ const IDLE: Duration = Duration::from_secs(300);
 /// How long to go on accepting after the stop: connections that were made before it.
 const LAST_CALL: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(30);
-/// API servers may come from the one address of a proxy; an agent needs three.
+/// API servers may come from the one address of a proxy; an agent needs three. One inside the pod has no
+/// part.
 const OF_ONE_ADDRESS: usize = 64;
 /// What a peer may send of a body before it is read. A connection has room for that of all streams:
 /// with less, requests that wait for their turn use it up, and none whose turn it is can arrive. It
